@@ -1,0 +1,50 @@
+# `make up` and `make test` need nothing but Python 3.11 or later; everything lands in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+.PHONY: up test check format proto constraints clean
+
+up: .venv/local.stamp  ## everything on this machine, until Ctrl-C
+	@exec $(BIN)/python -m twit.local
+
+test: .venv/dev.stamp  ## the whole test suite
+	@exec $(BIN)/python -m pytest -n auto
+
+check: .venv/dev.stamp  ## lint, types, contracts, migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check
+	@$(MAKE) --no-print-directory proto
+	git diff --exit-code -- timelines/tweet_lite_pb2.py timelines/tweet_lite_pb2.pyi
+
+format: .venv/dev.stamp  ## rewrite the code as ruff has it
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+proto: .venv/dev.stamp  ## generate timelines/tweet_lite_pb2.py from proto/
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out timelines --pyi_out timelines proto/tweet_lite.proto
+
+constraints:  ## pin the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --all-extras --upgrade pyproject.toml -o constraints.txt
+
+clean:  ## remove the environment; data in .twit/ stays
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Twit needs Python 3.11 or later; PYTHON=/path/to/python3.11 make ... picks one."; exit 1; }
+	@echo "Making .venv and installing the pinned packages ..."
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "Python's venv module is missing (on Debian: apt install python3-venv)."; exit 1; }
+
+.venv/local.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@$(INSTALL) '.[local]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@$(INSTALL) '.[dev]'
+	@touch .venv/local.stamp $@

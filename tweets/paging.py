@@ -1,0 +1,90 @@
+"""Keyset paging, newest first, as the parameters `limit`, `max_id` and `since_id` ask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+from urllib.parse import urlencode
+
+from django.db.models import Model, QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tweets.serializers import DisplayedTweet
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 200
+
+_Rows = TypeVar("_Rows", bound="QuerySet[Model, object]")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `limit` tweets with `since_id` < id < `max_id`, the newest of them first."""
+
+    limit: int = DEFAULT_LIMIT
+    max_id: int | None = None
+    since_id: int | None = None
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """The window that a query string asks for. Raises ValidationError naming each bad field."""
+        asked: dict[str, int] = {}
+        errors: dict[str, list[str]] = {}
+        for name in ("limit", "max_id", "since_id"):
+            text = query.get(name)
+            if text is None:
+                continue
+            if not (text.isascii() and text.isdigit() and len(text) <= 20):
+                errors[name] = ["A whole number of at most 20 digits is needed."]
+            elif name == "limit" and not 1 <= int(text) <= MAX_LIMIT:
+                errors[name] = [f"A number from 1 to {MAX_LIMIT} is needed."]
+            else:
+                asked[name] = int(text)
+        if errors:
+            raise ValidationError(errors)
+        return cls(**asked)
+
+    def covers(self, tweet_id: int) -> bool:
+        """Whether the id lies within the window's bounds."""
+        return (self.max_id is None or tweet_id < self.max_id) and (
+            self.since_id is None or tweet_id > self.since_id
+        )
+
+    def select(self, tweets: _Rows) -> _Rows:
+        """`tweets` within the bounds, newest first, and one more than `limit`.
+
+        The one more tells whether there is a next page, without a count.
+        """
+        if self.max_id is not None:
+            tweets = tweets.filter(id__lt=self.max_id)
+        if self.since_id is not None:
+            tweets = tweets.filter(id__gt=self.since_id)
+        return tweets.order_by("-id")[: self.limit + 1]
+
+    def below(self, tweet_id: int, limit: int) -> Self:
+        """The part of this window that is older than `tweet_id`."""
+        return replace(self, max_id=tweet_id, limit=limit)
+
+
+def page_response(request: Request, window: Window, tweets: Sequence[DisplayedTweet]) -> Response:
+    """A page as a JSON array, with an RFC 8288 `Link` header.
+
+    `tweets` holds one more than the page when there are older ones. `next` is the page of older
+    tweets, there only while the window has more of them; `prev` is what has come since this page.
+    """
+    page = tweets[: window.limit]
+    links = []
+    if len(tweets) > window.limit:
+        links.append(_link(request, window, "next", max_id=page[-1]["id"]))
+    if page:
+        newer = replace(window, max_id=None, since_id=None)
+        links.append(_link(request, newer, "prev", since_id=page[0]["id"]))
+    return Response(page, headers={"Link": ", ".join(links)} if links else None)
+
+
+def _link(request: Request, window: Window, relation: str, **bounds: str) -> str:
+    query = {"limit": window.limit, "max_id": window.max_id, "since_id": window.since_id} | bounds
+    query = {name: value for name, value in query.items() if value is not None}
+    address = request.build_absolute_uri(request.path)
+    return f'<{address}?{urlencode(query)}>; rel="{relation}"'

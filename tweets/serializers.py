@@ -1,0 +1,69 @@
+"""Tweets to and from JSON."""
+
+from datetime import datetime
+from typing import Any, TypedDict
+
+from rest_framework import serializers
+
+from tweets.models import MESSAGE_MAX_CODE_POINTS, Tweet
+from users.models import User
+
+# The columns of a displayed tweet, in the order that `displayed` takes.
+DISPLAY_COLUMNS = ("id", "author_id", "author__username", "message", "created_at")
+DisplayRow = tuple[int, int, str, str, datetime]
+
+
+class DisplayedTweet(TypedDict):
+    """A tweet as the API shows it; ids are decimal strings, as they outgrow JavaScript's."""
+
+    id: str
+    userId: str
+    userName: str
+    message: str
+    createdAt: datetime
+
+
+def displayed(row: DisplayRow) -> DisplayedTweet:
+    """The API's form of one row of DISPLAY_COLUMNS."""
+    tweet_id, author_id, username, message, created_at = row
+    return {
+        "id": str(tweet_id),
+        "userId": str(author_id),
+        "userName": username,
+        "message": message,
+        "createdAt": created_at,
+    }
+
+
+class IdField(serializers.Field[int, str | int, str, Any]):
+    """A database id: shown as a decimal string, accepted as that or as a whole number."""
+
+    default_error_messages = {"invalid": "An id is a whole number, as a number or a string."}
+
+    def to_internal_value(self, data: object) -> int:
+        """The id. Raises ValidationError for anything but a whole number above 0."""
+        if isinstance(data, str) and data.isascii() and data.isdigit() and len(data) <= 20:
+            return int(data)
+        if isinstance(data, int) and not isinstance(data, bool) and data > 0:
+            return data
+        self.fail("invalid")
+
+    def to_representation(self, value: int) -> str:
+        """The id as a decimal string."""
+        return str(value)
+
+
+class NewTweetSerializer(serializers.ModelSerializer[Tweet]):
+    """The body of a POST: `userId` and `message`."""
+
+    userId = serializers.PrimaryKeyRelatedField(  # noqa: N815 (the API's own name)
+        queryset=User.objects.only("id", "username"),
+        source="author",
+        pk_field=IdField(),
+        error_messages={"does_not_exist": "There is no user {pk_value}."},
+    )
+    message = serializers.CharField(max_length=MESSAGE_MAX_CODE_POINTS)
+
+    class Meta:
+        model = Tweet
+        fields = ("userId", "message")

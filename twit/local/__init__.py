@@ -1,0 +1,1 @@
+"""Twit on one machine from wheels alone: embedded Postgres and Valkey, web, worker, scheduler."""

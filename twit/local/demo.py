@@ -1,0 +1,83 @@
+"""Sample data, and one tweet followed from POST to the home timelines of its author's followers."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from twit.local.place import Place
+from twit.local.process import StepFailed
+
+AUTHOR = "ben"
+ARRIVAL_SECONDS = 30.0
+
+
+def load(place: Place) -> str:
+    """Load the demo fixture and an admin into an empty database; returns the admin's password."""
+    from django.core.management import call_command
+
+    from users.models import User
+
+    password = place.secret("admin")
+    if not User.objects.exists():
+        call_command("loaddata", "demo", verbosity=0)
+        User.objects.create_superuser("admin", password=password)
+    return password
+
+
+def show(address: str) -> None:
+    """Post a tweet as ben and print its arrival at each follower. Raises StepFailed."""
+    from django.db import connections
+
+    from users.models import Follow
+
+    follows = Follow.objects.filter(followed__username=AUTHOR).order_by("follower_id")
+    followers = dict(follows.values_list("follower_id", "follower__username")[:10])
+    author_id = follows.values_list("followed_id", flat=True).first()
+    connections.close_all()
+    if author_id is None:
+        return  # not the demo's data: nothing to show
+    with httpx.Client(base_url=address) as client:
+        _show_arrivals(client, author_id, followers)
+
+
+def _show_arrivals(client: httpx.Client, author_id: int, followers: Mapping[int, str]) -> None:
+    for follower_id in followers:  # a home timeline is delivered to once it has been read
+        client.get(f"/tweets/followed/{follower_id}").raise_for_status()
+    message = f"Hello from {AUTHOR}, {time.strftime('%H:%M:%S')}"
+    started = time.monotonic()
+    posted = client.post("/tweets", json={"userId": author_id, "message": message})
+    tweet: dict[str, Any] = posted.raise_for_status().json()
+    print(f"\n{AUTHOR} posts tweet {tweet['id']}: {message!r}")
+    waiting = dict(followers)
+    while waiting:
+        if time.monotonic() - started > ARRIVAL_SECONDS:
+            names = ", ".join(waiting.values())
+            raise StepFailed(f"the tweet did not arrive at {names} in {ARRIVAL_SECONDS:.0f} s")
+        for follower_id, name in list(waiting.items()):
+            timeline = client.get(f"/tweets/followed/{follower_id}").json()
+            if tweet in timeline:
+                del waiting[follower_id]
+                ms = 1000 * (time.monotonic() - started)
+                print(f"  in {name}'s home timeline after {ms:.0f} ms")
+
+
+def show_addresses(address: str, admin_password: str, place: Place) -> None:
+    """Print where everything is, and three lines to try."""
+    print(
+        f"""
+Twit is up.
+  API    {address}/tweets
+  Admin  {address}/admin/  (admin, {admin_password})
+  Logs   {place.logs}
+
+Try:
+  curl -s {address}/tweets/followed/2
+  curl -s {address}/tweets -H 'Content-Type: application/json' \\
+    -d '{{"userId": "1", "message": "hello"}}'
+  curl -s '{address}/tweets/user/1?limit=5'
+
+Ctrl-C stops it; data stays in {place.root}.""",
+        flush=True,
+    )

@@ -1,0 +1,89 @@
+"""Child processes that never outlive the process that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class StepFailed(Exception):
+    """A step of starting up that failed: what happened, and the log that tells more."""
+
+    def __init__(self, what: str, log: Path | None = None) -> None:
+        super().__init__(what)
+        self.log = log
+
+
+@dataclass
+class Child:
+    """A running server. `stop_signal` is the one that makes it finish and leave cleanly."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    stop_signal: signal.Signals
+
+    def check_alive(self) -> None:
+        """Raise StepFailed, naming the log, if it ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise StepFailed(f"{self.name} ended with code {code}", self.log)
+
+    def stop(self, seconds: float = 15.0) -> None:
+        """Ask it to end; after `seconds` kill it with all that it started."""
+        if self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def start(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: tuple[int, int] | None = None,
+    stdin: bytes = b"",
+) -> Child:
+    """Start `command` in a session of its own, so that Ctrl-C reaches the parent alone.
+
+    On Linux the kernel sends `stop_signal` to the child when its parent dies, however it dies.
+    `user` is the (uid, gid) to run as. Its output is appended to `log`.
+    """
+
+    def die_with_parent() -> None:
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, stop_signal)
+
+    uid, gid = user or (None, None)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            user=uid,
+            group=gid,
+            extra_groups=[] if user else None,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+    assert process.stdin is not None
+    process.stdin.write(stdin)
+    process.stdin.close()
+    return Child(name, process, log, stop_signal)

@@ -1,0 +1,188 @@
+"""Start every part of Twit in order, show a tweet arriving, serve, and stop in reverse order."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from twit.local import demo, postgres, process, valkey
+from twit.local.net import LOOPBACK, free_port
+from twit.local.place import Occupied, Place
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEFAULT_PORT = 8000
+
+
+def main() -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    place = Place(CHECKOUT)
+    try:
+        lock = place.occupy()
+    except Occupied as holder:
+        print(f"twit is up already in this checkout: {holder}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(f"twit: {error}; was `make up` run here by another user?", file=sys.stderr)
+        return 1
+    up = Up(place)
+    try:
+        up.start()
+        place.announce(lock, f"pid {os.getpid()}, {up.address}")
+        demo.show(up.address)
+        demo.show_addresses(up.address, up.admin_password, place)
+        up.serve()
+    except KeyboardInterrupt:
+        return 0
+    except process.StepFailed as error:
+        print(f"FAILED\n\n{error}", file=sys.stderr)
+        if error.log:
+            print(f"What it said is at the end of {error.log}", file=sys.stderr)
+            print("Mend that, then run `make up` again; nothing is lost.", file=sys.stderr)
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not strand a server
+        up.stop()
+        place.leave(lock)
+
+
+class Up:
+    """The running parts. `address` is the web server's."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.children: list[process.Child] = []
+        wanted = int(os.environ.get("TWIT_PORT", DEFAULT_PORT))
+        self.port = free_port(wanted)
+        if self.port != wanted:
+            print(f"Port {wanted} is busy: Twit takes {self.port} (TWIT_PORT picks another).")
+        self.address = f"http://{LOOPBACK}:{self.port}"
+        self.admin_password = ""
+
+    def start(self) -> None:
+        """Start all parts, each ready before the next step needs it. Raises StepFailed."""
+        variables = {
+            "DATABASE_URL": os.environ.get("DATABASE_URL") or self._start_postgres(),
+            "REDIS_URL": os.environ.get("REDIS_URL") or self._start_valkey(),
+            "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
+            "TWIT_OPEN_API": "on",
+            "TWIT_HTTPS": "off",
+        }
+        self.place.publish(variables)
+        os.environ.update(variables)
+        with step("Tables"):
+            self._migrate()
+        with step("Web server, worker, scheduler"):
+            self._start_processes()
+
+    def _start_postgres(self) -> str:
+        with step("Postgres"):
+            child, url = postgres.start(
+                self.place.root / "postgres",
+                password=self.place.secret("postgres"),
+                log=self.place.logs / "postgres.log",
+            )
+            self.children.append(child)
+            return url
+
+    def _start_valkey(self) -> str:
+        with step("Valkey"):
+            child, url = valkey.start(
+                self.place.root / "valkey",
+                password=self.place.secret("valkey"),
+                log=self.place.logs / "valkey.log",
+            )
+            self.children.append(child)
+            return url
+
+    def _migrate(self) -> None:
+        import django
+        from django.core.management import call_command
+        from django.db import connections
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
+        django.setup()
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
+        call_command("migrate", verbosity=0)
+        self.admin_password = demo.load(self.place)
+        connections.close_all()
+
+    def _start_processes(self) -> None:
+        python, celery = sys.executable, (sys.executable, "-m", "celery", "-A", "twit")
+        worker_name = f"local-{os.getpid()}@{socket.gethostname()}"
+        beat_pid = self.place.root / "beat.pid"
+        beat_pid.unlink(missing_ok=True)  # what a killed one left
+        commands = {
+            "web": [
+                *(python, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
+                *("--port", str(self.port), "--workers", "2", "--blocking-threads", "4"),
+                *("--access-log", "twit.wsgi:application"),
+            ],
+            "worker": [*celery, "worker", "-c", "2", "-n", worker_name, "-l", "info"],
+            "beat": [
+                *(*celery, "beat", "-l", "info", "--pidfile", str(beat_pid)),
+                *("--schedule", str(self.place.root / "beat-schedule")),
+            ],
+        }
+        for name, command in commands.items():
+            log = self.place.logs / f"{name}.log"
+            self.children.append(process.start(name, command, log=log, cwd=CHECKOUT))
+        web, worker, beat = self.children[-3:]
+        wait_for(web, lambda: answers(self.address))
+        wait_for(worker, lambda: is_working(worker_name))
+        wait_for(beat, beat_pid.exists)
+
+    def serve(self) -> None:
+        """Return never, but raise: StepFailed once a part ends, KeyboardInterrupt at Ctrl-C."""
+        while True:
+            for child in self.children:
+                child.check_alive()
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop what was started, in reverse order."""
+        for child in reversed(self.children):
+            child.stop()
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """One line of progress: the step's name, then how long it took."""
+    print(f"{name} ".ljust(34, "."), end=" ", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"ready ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+def wait_for(child: process.Child, is_ready: Callable[[], bool], seconds: float = 60) -> None:
+    """Return once `is_ready`; raise StepFailed if the child ends or takes too long."""
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        child.check_alive()
+        if time.monotonic() > deadline:
+            raise process.StepFailed(f"{child.name} was not ready in {seconds:.0f} s", child.log)
+        time.sleep(0.05)
+
+
+def answers(address: str) -> bool:
+    """Whether the API answers there."""
+    try:
+        return httpx.get(f"{address}/tweets?limit=1").is_success
+    except httpx.TransportError:
+        return False
+
+
+def is_working(worker_name: str) -> bool:
+    """Whether that Celery worker answers a ping through the broker."""
+    from twit.celery import app
+
+    return bool(app.control.ping(destination=[worker_name], limit=1, timeout=0.5))

@@ -1,0 +1,180 @@
+"""Twit's settings, from environment variables; README.md has them in a table.
+
+While `make up` runs in this checkout, its variables stand in `.twit/env` and serve every command
+here; a variable that is set in the environment wins over it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from twit.local.place import Place
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+NO_SERVERS = (
+    "no servers: run `make up` in this checkout, or set DATABASE_URL (Postgres) "
+    "and REDIS_URL (Redis or Valkey)."
+)
+
+env = environ.Env()
+_place = Place(BASE_DIR)
+if _place.is_up():
+    env.read_env(_place.env_file)
+
+# What differs from one installation to the next
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+DATABASE_URL = env.str("DATABASE_URL", default="")
+REDIS_URL = env.str("REDIS_URL", default="")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+TWIT_OPEN_API = env.bool("TWIT_OPEN_API", default=False)
+TWIT_HTTPS = env.bool("TWIT_HTTPS", default=True)
+TWIT_LOG_LEVEL = env.str("TWIT_LOG_LEVEL", default="INFO")
+
+if not SECRET_KEY:
+    if DATABASE_URL or REDIS_URL:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set: choose a long random value and keep it secret."
+        )
+    # No servers, so nothing that this key could sign: enough for `check` or `makemigrations`.
+    SECRET_KEY = "no-servers"
+
+# Home timelines
+
+HOME_TIMELINE_CAP = 800  # entries kept of each home timeline
+HOME_TIMELINE_SLACK = 80  # entries by which a list may overrun the cap before it is trimmed
+HOME_TIMELINE_EXPIRY_SECONDS = 30 * 24 * 3600  # after its owner's last read
+FAN_OUT_BATCH = 8192  # followers that one push handles
+
+# Servers
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **env.db_url_config(DATABASE_URL),
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+    if DATABASE_URL
+    else {}
+}
+REDIS_SOCKET_SECONDS = 2.0
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": REDIS_SOCKET_SECONDS,
+    "socket_timeout": REDIS_SOCKET_SECONDS,
+}
+# A request that can't publish says so in the log and goes on; it does not wait for a broker.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 4
+# Tasks between two closings of a worker's database connection; Celery's default is to close it
+# before and after each, which costs five times the throughput.
+CELERY_DB_REUSE_MAX = 100_000
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "forget expired sign-ins": {"task": "users.clear_sessions", "schedule": 24 * 3600.0},
+}
+
+# Django
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "users",
+    "tweets",
+    "timelines",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "twit.urls"
+WSGI_APPLICATION = "twit.wsgi.application"
+FIXTURE_DIRS = [BASE_DIR / "fixtures"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "users.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+# The admin's files are served from the installed packages: no collectstatic step.
+WHITENOISE_USE_FINDERS = True
+
+SECURE_SSL_REDIRECT = TWIT_HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if TWIT_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = TWIT_HTTPS
+SECURE_HSTS_PRELOAD = TWIT_HTTPS
+SESSION_COOKIE_SECURE = TWIT_HTTPS
+CSRF_COOKIE_SECURE = TWIT_HTTPS
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["tweets.renderers.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.JSONParser",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": []
+    if TWIT_OPEN_API
+    else ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.AllowAny"
+        if TWIT_OPEN_API
+        else "rest_framework.permissions.IsAuthenticated"
+    ],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": TWIT_LOG_LEVEL},
+}
