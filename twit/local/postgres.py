@@ -58,7 +58,7 @@ def start(
     server = f"postgresql://twit:{password}@{LOOPBACK}:{port}"
     _wait(child, f"{server}/postgres")
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = 'twit'").fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'twit'").fetchone():
             connection.execute("CREATE DATABASE twit")
     return child, f"{server}/twit"
 

@@ -1,0 +1,61 @@
+"""The cast, and clean servers for each test."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests.factories import FollowFactory, UserFactory
+from tests.stack import Stack
+from timelines import store
+from users.models import Follow, User
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey() -> None:
+    store.client().flushdb()
+
+
+@pytest.fixture
+def api() -> APIClient:
+    return APIClient()
+
+
+@pytest.fixture
+def ben(db: None) -> User:
+    return UserFactory(username="ben")
+
+
+@pytest.fixture
+def alyssa(db: None) -> User:
+    return UserFactory(username="alyssa")
+
+
+@pytest.fixture
+def louis(db: None) -> User:
+    return UserFactory(username="louis")
+
+
+@pytest.fixture
+def eva(db: None) -> User:
+    return UserFactory(username="eva")
+
+
+@pytest.fixture
+def cy(db: None) -> User:
+    return UserFactory(username="cy")
+
+
+@pytest.fixture
+def follow() -> Callable[[User, User], Follow]:
+    """follow(ben, alyssa): ben follows alyssa from now on."""
+    return lambda follower, followed: FollowFactory(follower=follower, followed=followed)
+
+
+@pytest.fixture
+def stack(transactional_db: None, tmp_path: Path) -> Iterator[Stack]:
+    """Real processes on this test's own database."""
+    running = Stack(tmp_path)
+    yield running
+    running.stop()

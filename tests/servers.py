@@ -1,0 +1,55 @@
+"""A pytest plugin: one real Postgres and one real Valkey for the run, started before Django loads.
+
+TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead. Each xdist worker has a database
+of its own in both: pytest-django's in Postgres, a number in Valkey.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from twit.local import postgres, valkey
+from twit.local.process import Child
+
+_servers: list[Child] = []
+_base: Path | None = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Generator[None]:
+    """Start the servers in the controller; workers inherit its environment."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        _start()
+    else:
+        number = 1 + int(worker.removeprefix("gw"))
+        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Stop what was started."""
+    for server in reversed(_servers):
+        server.stop()
+    if _base:
+        shutil.rmtree(_base)
+
+
+def _start() -> None:
+    global _base  # noqa: PLW0603 (a plugin's state lives as long as the process)
+    _base = Path(tempfile.mkdtemp(prefix="twit-tests-"))
+    _base.chmod(0o755)  # Postgres may have to run under another account
+    variables = {"SECRET_KEY": "tests", "TWIT_OPEN_API": "on", "TWIT_HTTPS": "off", "DEBUG": "off"}
+    for name, server in (("DATABASE_URL", postgres), ("REDIS_URL", valkey)):
+        url = os.environ.get(f"TEST_{name}")
+        if not url:
+            home, log = _base / name, _base / f"{name}.log"
+            child, url = server.start(home, password="tests", log=log, durable=False)  # noqa: S106
+            _servers.append(child)
+        variables[name] = url
+    os.environ.update(variables)

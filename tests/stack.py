@@ -1,0 +1,104 @@
+"""Twit's own processes on the test's database: web server and workers, started and stopped."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.db import connection
+
+from timelines import store
+from twit.celery import app
+from twit.local import process
+from twit.local.net import LOOPBACK, free_port
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Stack:
+    """The running processes. Logs go to `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.children: dict[str, process.Child] = {}
+        self.clients = ExitStack()
+        database = connection.settings_dict
+        self.env = os.environ | {
+            "DATABASE_URL": f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{database['NAME']}",
+            "REDIS_URL": settings.REDIS_URL,
+        }
+
+    def start_web(self, **env: str) -> httpx.Client:
+        """Start a web server; returns a client of it once it answers."""
+        port = free_port()
+        command = [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
+            *("--port", str(port), "--blocking-threads", "2", "twit.wsgi:application"),
+        ]
+        child = self._start("web", command, env)
+        address = f"http://{LOOPBACK}:{port}"
+        client = self.clients.enter_context(httpx.Client(base_url=address, timeout=30))
+
+        def answers() -> bool:
+            try:
+                return client.get("/tweets?limit=1").is_success
+            except httpx.TransportError:
+                return False
+
+        wait_until(lambda: child.check_alive() is None and answers())
+        return client
+
+    def start_worker(self, name: str) -> process.Child:
+        """Start a Celery worker as one does by hand; returns it once it works."""
+        node = f"{name}-{os.getpid()}@test"
+        command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-c", "1", "-n", node]
+        child = self._start(name, [*command, "-l", "info"], {})
+
+        def works() -> bool:
+            child.check_alive()
+            return bool(app.control.ping(destination=[node], limit=1, timeout=0.5))
+
+        wait_until(works)
+        return child
+
+    def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
+        log = self.folder / f"{name}.log"
+        child = process.start(name, command, log=log, env=self.env | env, cwd=CHECKOUT)
+        self.children[name] = child
+        return child
+
+    def log(self, name: str) -> str:
+        """What that process has printed so far."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def kill(self, name: str) -> None:
+        """Kill the process and all that it started, at once."""
+        child = self.children.pop(name)
+        os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+
+    def stop(self) -> None:
+        """Stop all processes."""
+        self.clients.close()
+        for child in reversed(self.children.values()):
+            child.stop()
+
+
+def wait_until(is_so: Callable[[], Any], seconds: float = 30) -> None:
+    """Return once `is_so`; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(0.02)
+
+
+def listed(reader_id: int) -> list[int]:
+    """The tweet ids in the reader's list in Valkey; empty when there is none."""
+    found = store.read(reader_id)
+    return found.tweet_ids if found else []

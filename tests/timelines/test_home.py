@@ -1,0 +1,169 @@
+"""A home timeline, page by page."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+from pytest_django import Settings
+
+from tests.factories import FollowFactory, TweetFactory, UserFactory
+from timelines import store
+from timelines.fanout import fan_out, retract
+from timelines.home import home_page
+from tweets.models import Tweet
+from tweets.paging import Window
+from users.models import Follow, User
+
+Following = Callable[[User, User], Follow]
+
+pytestmark = pytest.mark.django_db
+
+
+def ids(reader: User, **window: int) -> list[int]:
+    """The ids of all pages, by the way of `next`."""
+    return [int(tweet["id"]) for tweet in home_page(reader.pk, Window(**window))]
+
+
+def all_pages(reader: User, limit: int) -> list[int]:
+    seen: list[int] = []
+    while True:
+        bound = {"max_id": seen[-1]} if seen else {}
+        page = ids(reader, limit=limit, **bound)
+        seen += page[:limit]
+        if len(page) <= limit:
+            return seen
+
+
+def query(reader: User) -> list[int]:
+    """What the home timeline is by definition."""
+    tweets = Tweet.objects.filter(author__followed_by__follower=reader)
+    return list(tweets.order_by("-id").values_list("id", flat=True))
+
+
+def post(author: User) -> Tweet:
+    tweet: Tweet = TweetFactory(author=author)
+    fan_out(tweet.pk, author.pk)
+    return tweet
+
+
+def test_it_holds_the_tweets_of_the_followed_and_no_others(
+    ben: User, alyssa: User, louis: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    first = post(alyssa)
+    ids(ben)  # materialises it
+    post(louis)
+    post(ben)
+    last = post(alyssa)
+    assert ids(ben) == [last.pk, first.pk]
+
+
+def test_a_new_tweet_is_read_from_the_list(ben: User, alyssa: User, follow: Following) -> None:
+    follow(ben, alyssa)
+    assert ids(ben) == []
+    tweet: Tweet = TweetFactory(author=alyssa)
+    assert ids(ben) == []  # not fanned out yet: the empty list is the whole timeline
+    fan_out(tweet.pk, alyssa.pk)
+    assert ids(ben) == [tweet.pk]
+
+
+def test_a_deleted_tweet_is_not_shown_even_while_its_entry_stands(
+    ben: User, alyssa: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    ids(ben)
+    kept, deleted = post(alyssa), post(alyssa)
+    entry = (deleted.pk, alyssa.pk)
+    deleted.delete()
+    listed = store.read(ben.pk)
+    assert listed and listed.tweet_ids == [entry[0], kept.pk]
+    assert ids(ben) == [kept.pk]
+    assert retract(*entry) == 1
+    listed = store.read(ben.pk)
+    assert listed and listed.tweet_ids == [kept.pk]
+
+
+def test_an_unfollowed_author_is_not_shown_even_while_the_list_stands(
+    ben: User, alyssa: User, louis: User, follow: Following
+) -> None:
+    follow(ben, alyssa), follow(ben, louis)
+    ids(ben)
+    post(alyssa)
+    tweet = post(louis)
+    Follow.objects.filter(follower=ben, followed=alyssa).delete()
+    assert ids(ben) == [tweet.pk]
+
+
+def test_a_page_is_filled_up_when_entries_drop_out(
+    ben: User, alyssa: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    ids(ben)
+    tweets = [post(alyssa) for _ in range(9)]
+    Tweet.objects.filter(pk__in=[tweet.pk for tweet in tweets[4:]])._raw_delete("default")
+    assert all_pages(ben, limit=3) == [tweet.pk for tweet in tweets[3::-1]]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 20])
+def test_pages_go_on_below_the_cap_without_a_seam(
+    ben: User, alyssa: User, follow: Following, settings: Settings, limit: int
+) -> None:
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 4, 2
+    follow(ben, alyssa)
+    TweetFactory.create_batch(6, author=alyssa)
+    ids(ben)
+    for _ in range(5):
+        post(alyssa)
+    assert all_pages(ben, limit) == query(ben)
+
+
+def test_a_window_above_the_list_does_not_ask_for_older_tweets(
+    ben: User, alyssa: User, follow: Following, settings: Settings
+) -> None:
+    settings.HOME_TIMELINE_CAP = 2
+    follow(ben, alyssa)
+    tweets = TweetFactory.create_batch(4, author=alyssa)
+    assert ids(ben, since_id=tweets[2].pk) == [tweets[3].pk]
+
+
+def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
+    with pytest.raises(User.DoesNotExist):
+        home_page(999_999, Window())
+    assert store.client().dbsize() == 0
+
+
+def test_somebody_deleted_has_no_timeline_any_more(
+    ben: User, alyssa: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    ids(ben)
+    User.objects.filter(pk=ben.pk).delete()
+    with pytest.raises(User.DoesNotExist):
+        ids(ben)
+
+
+class AnyTimeline(TestCase):
+    @hypothesis_settings(max_examples=30, deadline=None)
+    @given(
+        authors=st.lists(st.integers(0, 3), max_size=14),
+        followed=st.sets(st.integers(0, 3)),
+        read_after=st.integers(0, 14),
+        limit=st.integers(1, 6),
+        cap=st.integers(2, 8),
+    )
+    def test_its_pages_are_the_query(
+        self, authors: list[int], followed: set[int], read_after: int, limit: int, cap: int
+    ) -> None:
+        store.client().flushdb()
+        reader: User = UserFactory()
+        people = UserFactory.create_batch(4)
+        for number in followed:
+            FollowFactory(follower=reader, followed=people[number])
+        with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=1):
+            for number, author in enumerate(authors):
+                if number == read_after:
+                    ids(reader)
+                post(people[author])
+            assert all_pages(reader, limit) == query(reader)

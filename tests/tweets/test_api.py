@@ -1,0 +1,167 @@
+"""The endpoints that Postgres alone answers, and what all endpoints share."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+from tests.factories import TweetFactory
+from tweets.models import Tweet
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def ids(response: Any) -> list[int]:
+    return [int(tweet["id"]) for tweet in response.json()]
+
+
+def test_a_posted_tweet_comes_back_in_the_documented_shape(api: APIClient, ben: User) -> None:
+    response = api.post("/tweets", {"userId": str(ben.pk), "message": "hello"}, format="json")
+    tweet = response.json()
+    assert response.status_code == 201
+    assert response["Location"].endswith(f"/tweets/{tweet['id']}")
+    assert response["Content-Type"] == "application/json"
+    assert list(tweet) == ["id", "userId", "userName", "message", "createdAt"]
+    assert (tweet["userId"], tweet["userName"], tweet["message"]) == (str(ben.pk), "ben", "hello")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", tweet["createdAt"])
+    assert api.get(f"/tweets/{tweet['id']}").json() == tweet
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+def test_post_takes_json_and_forms(api: APIClient, ben: User, form: str) -> None:
+    assert api.post("/tweets", {"userId": ben.pk, "message": "hi"}, format=form).status_code == 201
+
+
+def test_post_takes_urlencoded_forms(client: Client, ben: User) -> None:
+    body = f"userId={ben.pk}&message=hi"
+    response = client.post("/tweets", body, content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"message": "hi"}, "userId"),
+        ({"userId": "999999", "message": "hi"}, "userId"),
+        ({"userId": str(10**30), "message": "hi"}, "userId"),
+        ({"userId": "ben", "message": "hi"}, "userId"),
+        ({"userId": True, "message": "hi"}, "userId"),
+        ({"userId": 1.5, "message": "hi"}, "userId"),
+        ({"userId": None, "message": "hi"}, "userId"),
+        ({"userId": ["BEN"], "message": "hi"}, "userId"),
+        ({"userId": "BEN"}, "message"),
+        ({"userId": "BEN", "message": ""}, "message"),
+        ({"userId": "BEN", "message": "  \n "}, "message"),
+        ({"userId": "BEN", "message": "x" * 281}, "message"),
+        ({"userId": "BEN", "message": "nul \x00"}, "message"),
+        ({"userId": "BEN", "message": "\ud800"}, "message"),
+        ({"userId": "BEN", "message": {"a": 1}}, "message"),
+    ],
+)
+def test_a_bad_post_names_the_field_and_stores_nothing(
+    api: APIClient, ben: User, body: dict[str, Any], field: str
+) -> None:
+    text = json.dumps(body).replace("BEN", str(ben.pk))
+    response = api.post("/tweets", text, content_type="application/json")
+    assert response.status_code == 400
+    assert list(response.json()) == [field]
+    assert not Tweet.objects.exists()
+
+
+def test_280_code_points_fit_whatever_their_size(api: APIClient, ben: User) -> None:
+    message = "🌙" * 280
+    response = api.post("/tweets", {"userId": ben.pk, "message": message}, format="json")
+    assert response.json()["message"] == message
+
+
+def test_malformed_json_is_a_400(api: APIClient) -> None:
+    response = api.post("/tweets", "{", content_type="application/json")
+    assert response.status_code == 400
+    assert "detail" in response.json()
+
+
+def test_delete_answers_204_and_then_404(api: APIClient) -> None:
+    tweet = TweetFactory()
+    assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
+    for response in (api.delete(f"/tweets/{tweet.pk}"), api.get(f"/tweets/{tweet.pk}")):
+        assert response.status_code == 404
+        assert response.json() == {"detail": f"There is no tweet {tweet.pk}."}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/tweets/999999", f"/tweets/{10**30}", "/tweets/user/999999", f"/tweets/user/{10**30}"]
+    + ["/tweets/followed/999999", f"/tweets/followed/{10**30}"],
+)
+def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str) -> None:
+    response = api.get(path)
+    assert response.status_code == 404
+    assert path.rpartition("/")[2] in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/tweets/", "/tweets/abc", "/tweets/user/ben", "/nowhere"])
+def test_unknown_paths_are_a_404_in_json(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.json() == {"detail": f"There is nothing at {path}."}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("put", "/tweets"),
+        ("delete", "/tweets"),
+        ("post", "/tweets/1"),
+        ("patch", "/tweets/1"),
+        ("post", "/tweets/user/1"),
+        ("delete", "/tweets/followed/1"),
+    ],
+)
+def test_other_methods_are_a_405_in_json(api: APIClient, method: str, path: str) -> None:
+    response = getattr(api, method)(path)
+    assert response.status_code == 405
+    assert "detail" in response.json()
+
+
+def test_a_user_timeline_holds_that_users_tweets_only(
+    api: APIClient, ben: User, alyssa: User
+) -> None:
+    first, _, third = (TweetFactory(author=author) for author in (ben, alyssa, ben))
+    assert ids(api.get(f"/tweets/user/{ben.pk}")) == [third.pk, first.pk]
+
+
+def test_a_user_without_tweets_has_an_empty_timeline(api: APIClient, ben: User) -> None:
+    response = api.get(f"/tweets/user/{ben.pk}")
+    assert (response.status_code, response.json()) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=", "limit"),
+        ("max_id=-5", "max_id"),
+        ("max_id=1e9", "max_id"),
+        ("since_id=٣", "since_id"),
+        (f"since_id={10**40}", "since_id"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
+def test_a_bad_paging_parameter_is_a_400_that_names_it(
+    api: APIClient, ben: User, path: str, query: str, field: str
+) -> None:
+    response = api.get(f"{path.format(ben.pk)}?{query}")
+    assert response.status_code == 400
+    assert list(response.json()) == [field]
+
+
+@pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
+def test_ids_beyond_64_bits_are_fine_as_bounds(api: APIClient, ben: User, path: str) -> None:
+    assert api.get(f"{path.format(ben.pk)}?max_id={10**19}&since_id={10**19}").status_code == 200

@@ -1,0 +1,94 @@
+"""`limit`, `max_id`, `since_id` and `Link` on all three lists."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests.factories import TweetFactory
+from timelines.fanout import fan_out
+from users.models import Follow, User
+
+pytestmark = pytest.mark.django_db
+
+LISTS = ["/tweets", "/tweets/user/{author}", "/tweets/followed/{reader}"]
+
+
+@pytest.fixture
+def paths(alyssa: User, ben: User, follow: Callable[[User, User], Follow]) -> Any:
+    """A list's path by its pattern; each list holds the same tweets: alyssa's."""
+    follow(ben, alyssa)
+    return lambda pattern: pattern.format(author=alyssa.pk, reader=ben.pk)
+
+
+def ids(response: Any) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [int(tweet["id"]) for tweet in response.json()]
+
+
+def links(response: Any) -> dict[str, str]:
+    found = re.findall(r'<([^>]*)>; rel="(\w+)"', response.get("Link", ""))
+    return {relation: address for address, relation in found}
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_next_links_lead_through_everything_once(
+    api: APIClient, alyssa: User, paths: Any, pattern: str
+) -> None:
+    expected = [tweet.pk for tweet in TweetFactory.create_batch(7, author=alyssa)][::-1]
+    seen: list[int] = []
+    address: str | None = f"{paths(pattern)}?limit=3"
+    sizes = []
+    while address:
+        response = api.get(address)
+        sizes.append(len(ids(response)))
+        seen += ids(response)
+        address = links(response).get("next")
+    assert seen == expected
+    assert sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_a_full_last_page_has_no_next(
+    api: APIClient, alyssa: User, paths: Any, pattern: str
+) -> None:
+    TweetFactory.create_batch(3, author=alyssa)
+    assert "next" not in links(api.get(f"{paths(pattern)}?limit=3"))
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_prev_leads_to_what_came_since_and_on_to_all_of_it(
+    api: APIClient, alyssa: User, paths: Any, pattern: str
+) -> None:
+    TweetFactory(author=alyssa)
+    before = api.get(f"{paths(pattern)}?limit=2")
+    newer = [TweetFactory(author=alyssa).pk for _ in range(5)]
+    for tweet_id in newer:
+        fan_out(tweet_id, alyssa.pk)
+    seen: list[int] = []
+    address: str | None = links(before)["prev"]
+    while address:
+        response = api.get(address)
+        seen += ids(response)
+        address = links(response).get("next")
+    assert seen == newer[::-1]
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_bounds_are_exclusive(api: APIClient, alyssa: User, paths: Any, pattern: str) -> None:
+    first, second, third = (tweet.pk for tweet in TweetFactory.create_batch(3, author=alyssa))
+    assert ids(api.get(f"{paths(pattern)}?max_id={third}")) == [second, first]
+    assert ids(api.get(f"{paths(pattern)}?since_id={first}")) == [third, second]
+    assert ids(api.get(f"{paths(pattern)}?since_id={first}&max_id={third}")) == [second]
+
+
+def test_twenty_tweets_are_a_page_unless_asked_otherwise(api: APIClient, alyssa: User) -> None:
+    TweetFactory.create_batch(21, author=alyssa)
+    assert len(ids(api.get("/tweets"))) == 20
+    assert len(ids(api.get("/tweets?limit=200"))) == 21
+
+
+def test_an_empty_list_has_no_link(api: APIClient, db: None) -> None:
+    assert "Link" not in api.get("/tweets")

@@ -1,0 +1,84 @@
+"""What the documents and the deployment files say, held against the code."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import compose_spec
+import yaml
+
+from tests.stack import CHECKOUT
+
+README = (CHECKOUT / "README.md").read_text()
+COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+
+
+def variables_read() -> set[str]:
+    settings = (CHECKOUT / "twit/settings.py").read_text()
+    names = set(re.findall(r'env\.\w+\("([A-Z_]+)"', settings))
+    assert {"DATABASE_URL", "DEBUG"} <= names
+    return names
+
+
+def test_the_settings_table_is_complete() -> None:
+    table = README[README.index("## Settings") : README.index("## In production")]
+    listed = re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE)
+    elsewhere = {"TWIT_PORT", "TEST_DATABASE_URL", "TEST_REDIS_URL"}
+    assert sorted(listed) == sorted(variables_read() | elsewhere)
+
+
+def test_the_endpoints_table_is_complete() -> None:
+    listed = re.findall(r"^\| `([A-Z]+) (/[^`]*)`", README, re.MULTILINE)
+    assert len(listed) == 6
+
+
+def test_the_compose_file_fits_the_specification() -> None:
+    compose = compose_spec.PyCompose.from_json(json.dumps(COMPOSE))
+    assert compose.services is not None
+    assert {"postgres", "valkey", "migrate", "web", "worker", "beat"} == set(compose.services)
+
+
+def test_long_running_services_have_health_checks() -> None:
+    without = {n for n, service in COMPOSE["services"].items() if "healthcheck" not in service}
+    assert without == {"migrate"}
+
+
+def test_the_compose_files_commands_exist() -> None:
+    binaries = Path(sys.executable).parent
+    for name in ("migrate", "worker", "beat"):
+        program, *arguments = COMPOSE["services"][name]["command"]
+        assert shutil.which(program, path=str(binaries)), program
+        asks_help = [str(binaries / program), *arguments, "--help"]
+        subprocess.run(asks_help, cwd=CHECKOUT, check=True, capture_output=True)
+    web = re.findall(r"^CMD (\[.*\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    program, *arguments = json.loads(web[0])
+    subprocess.run([str(binaries / program), *arguments, "--help"], check=True, capture_output=True)
+
+
+def test_the_compose_files_variables_exist() -> None:
+    for name in ("migrate", "web", "worker", "beat"):
+        assert set(COMPOSE["services"][name]["environment"]) <= variables_read()
+    text = (CHECKOUT / "docker-compose.yml").read_text()
+    substituted = set(re.findall(r"\$\{([A-Z_]+)", text))
+    assert substituted <= variables_read() | {"POSTGRES_PASSWORD"}
+
+
+def test_the_generated_protobuf_is_up_to_date(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "proto"]
+    output = [f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", "proto/tweet_lite.proto"]
+    subprocess.run([*command, *output], cwd=CHECKOUT, check=True)
+    for generated in tmp_path.iterdir():
+        assert generated.read_text() == (CHECKOUT / "timelines" / generated.name).read_text()
+
+
+def test_no_committed_file_names_a_package_registry() -> None:
+    files = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=CHECKOUT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
+    pattern = re.compile(r"https?://[a-z0-9.-]*(pypi|pythonhosted|registry|npmjs)[a-z0-9.-]*")
+    named = [f for f in files if f.endswith((".txt", ".toml", ".lock", ".cfg", ".yml", ".json"))]
+    assert named
+    assert not [f for f in named if pattern.search((CHECKOUT / f).read_text())]

@@ -1,0 +1,99 @@
+"""From POST to home timeline through real processes."""
+
+import gzip
+import re
+import shlex
+import subprocess
+from collections import Counter
+
+import pytest
+from django.core.management import call_command
+
+from tests.stack import CHECKOUT, Stack, listed, wait_until
+from timelines import rebuild
+from tweets.models import Tweet
+from users.models import Follow, User
+
+GRAPH = CHECKOUT.parent / "shared/data/twitter-follows.csv.gz"
+
+
+def test_a_posted_tweet_arrives_and_a_deleted_one_leaves(stack: Stack) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    web = stack.start_web()
+    stack.start_worker("worker")
+    ben, followers = 1, [2, 3, 4]
+    before = {reader: web.get(f"/tweets/followed/{reader}").json() for reader in followers}
+    tweet = web.post("/tweets", json={"userId": "1", "message": "hello"}).json()
+    wait_until(lambda: all(listed(reader)[0] == int(tweet["id"]) for reader in followers))
+    for reader in followers:
+        assert web.get(f"/tweets/followed/{reader}").json() == [tweet, *before[reader]]
+    assert web.get(f"/tweets/followed/{ben}").json()[0]["userId"] != str(ben)
+
+    assert web.delete(f"/tweets/{tweet['id']}").status_code == 204
+    for reader in followers:
+        assert web.get(f"/tweets/followed/{reader}").json() == before[reader]
+    wait_until(lambda: not any(int(tweet["id"]) in listed(reader) for reader in followers))
+
+
+def test_two_workers_share_the_work_and_one_goes_on_alone(stack: Stack) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    rebuild.rebuild(2)
+    stack.start_worker("one")
+    stack.start_worker("two")
+
+    def post(count: int) -> set[int]:
+        tweets = [Tweet.objects.create(author_id=1, message=f"{n}") for n in range(count)]
+        return {tweet.pk for tweet in tweets}
+
+    posted = post(40)
+    wait_until(lambda: posted <= set(listed(2)))
+    done = Counter({name: stack.log(name).count("timelines.fan_out[") for name in ("one", "two")})
+    assert all(done.values()), done
+    stack.kill("one")
+    posted = post(10)
+    wait_until(lambda: posted <= set(listed(2)))
+
+
+def test_a_post_is_stored_although_the_broker_is_away(stack: Stack) -> None:
+    User.objects.create(pk=1, username="ben")
+    web = stack.start_web(REDIS_URL="redis://127.0.0.1:1/0")
+    response = web.post("/tweets", json={"userId": 1, "message": "hello"})
+    assert response.status_code == 201
+    assert web.get("/tweets").json() == [response.json()]
+    assert "Error calling" in stack.log("web")
+
+
+def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    address = str(stack.start_web().base_url).rstrip("/")
+    readme = (CHECKOUT / "README.md").read_text()
+    lines = re.findall(r"^curl .*$", readme, re.MULTILINE)
+    verbs = Counter()
+    for line in lines:
+        command = [
+            *shlex.split(line.replace("http://127.0.0.1:8000", address)),
+            "-w",
+            " %{http_code}",
+        ]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        verbs[output.rpartition(" ")[2]] += 1
+    assert verbs == {"200": 4, "201": 2, "204": 1}
+
+
+@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is not there")
+def test_a_tweet_reaches_every_follower_in_the_real_graph(stack: Stack) -> None:
+    call_command("import_follows", str(GRAPH), verbosity=0)
+    assert (User.objects.count(), Follow.objects.count()) == (13_688, 68_328)
+    with gzip.open(GRAPH, "rt") as edges:
+        followed_by = Counter(line.strip().split(",")[1] for line in edges)
+    author_id, followers = followed_by.most_common(1)[0]
+    assert followers == 3_469
+    reader_ids = Follow.objects.filter(followed_id=author_id).values_list("follower_id", flat=True)
+    for reader_id in reader_ids:
+        rebuild.rebuild(reader_id)
+    web = stack.start_web()
+    stack.start_worker("worker")
+    tweet = web.post("/tweets", json={"userId": author_id, "message": "to all of you"}).json()
+    wait_until(lambda: all(listed(reader_id) for reader_id in reader_ids))
+    for reader_id in reader_ids:
+        assert web.get(f"/tweets/followed/{reader_id}").json() == [tweet]

@@ -1,0 +1,43 @@
+"""manage.py generate_graph"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError
+from rich.progress import Progress
+
+from users import graph
+
+
+class Command(BaseCommand):
+    """Load a made-up follow graph."""
+
+    help = (
+        "Load a made-up follow graph for those who have none: users with the ids 1 to --users, "
+        "whose numbers of followers follow a power law. The same seed gives the same graph, and "
+        "loading it twice changes nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The graph's size and seed."""
+        parser.add_argument("--users", type=int, default=10_000, help="how many (default 10,000)")
+        parser.add_argument(
+            "--mean-follows", type=float, default=30.0, help="follows a user (default 30)"
+        )
+        parser.add_argument("--seed", type=int, default=1, help="(default 1)")
+
+    def handle(self, *, users: int, mean_follows: float, seed: int, **options: Any) -> None:
+        """Generate and load it. Raises CommandError for numbers that no graph can have."""
+        if users < 1:
+            raise CommandError("--users: at least 1 is needed")
+        if not 0 <= mean_follows <= users / 4:
+            raise CommandError(f"--mean-follows: from 0 to a quarter of the users ({users / 4:g})")
+        edges = graph.power_law_edges(users, mean_follows, seed)
+        with Progress() as progress:
+            tracked = progress.track(edges, total=users * mean_follows, description="Generating")
+            try:
+                loaded = graph.load(tracked, users_up_to=users)
+            except IntegrityError as error:
+                raise CommandError(f"{error}; nothing was kept") from error
+        self.stdout.write(f"{loaded.users:,} new users, {loaded.follows:,} new follows.")
