@@ -24,33 +24,33 @@ def api() -> APIClient:
 
 @pytest.fixture
 def ben(db: None) -> User:
-    return UserFactory(username="ben")
+    return UserFactory.create(username="ben")
 
 
 @pytest.fixture
 def alyssa(db: None) -> User:
-    return UserFactory(username="alyssa")
+    return UserFactory.create(username="alyssa")
 
 
 @pytest.fixture
 def louis(db: None) -> User:
-    return UserFactory(username="louis")
+    return UserFactory.create(username="louis")
 
 
 @pytest.fixture
 def eva(db: None) -> User:
-    return UserFactory(username="eva")
+    return UserFactory.create(username="eva")
 
 
 @pytest.fixture
 def cy(db: None) -> User:
-    return UserFactory(username="cy")
+    return UserFactory.create(username="cy")
 
 
 @pytest.fixture
 def follow() -> Callable[[User, User], Follow]:
     """follow(ben, alyssa): ben follows alyssa from now on."""
-    return lambda follower, followed: FollowFactory(follower=follower, followed=followed)
+    return lambda follower, followed: FollowFactory.create(follower=follower, followed=followed)
 
 
 @pytest.fixture

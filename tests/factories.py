@@ -1,6 +1,6 @@
 """Users, follows and tweets made to order."""
 
-import factory
+from factory.declarations import Sequence, SubFactory
 from factory.django import DjangoModelFactory
 
 from tweets.models import Tweet
@@ -11,20 +11,20 @@ class UserFactory(DjangoModelFactory[User]):
     class Meta:
         model = User
 
-    username = factory.Sequence(lambda n: f"someone{n}")
+    username = Sequence(lambda n: f"someone{n}")
 
 
 class FollowFactory(DjangoModelFactory[Follow]):
     class Meta:
         model = Follow
 
-    follower = factory.SubFactory(UserFactory)
-    followed = factory.SubFactory(UserFactory)
+    follower = SubFactory(UserFactory)
+    followed = SubFactory(UserFactory)
 
 
 class TweetFactory(DjangoModelFactory[Tweet]):
     class Meta:
         model = Tweet
 
-    author = factory.SubFactory(UserFactory)
-    message = factory.Sequence(lambda n: f"message {n}")
+    author = SubFactory(UserFactory)
+    message = Sequence(lambda n: f"message {n}")

@@ -49,7 +49,7 @@ def _start() -> None:
         url = os.environ.get(f"TEST_{name}")
         if not url:
             home, log = _base / name, _base / f"{name}.log"
-            child, url = server.start(home, password="tests", log=log, durable=False)  # noqa: S106
+            child, url = server.start(home, password="tests", log=log, durable=False)
             _servers.append(child)
         variables[name] = url
     os.environ.update(variables)

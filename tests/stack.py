@@ -46,12 +46,13 @@ class Stack:
         client = self.clients.enter_context(httpx.Client(base_url=address, timeout=30))
 
         def answers() -> bool:
+            child.check_alive()
             try:
                 return client.get("/tweets?limit=1").is_success
             except httpx.TransportError:
                 return False
 
-        wait_until(lambda: child.check_alive() is None and answers())
+        wait_until(answers)
         return client
 
     def start_worker(self, name: str) -> process.Child:

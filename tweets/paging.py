@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tweets.serializers import DisplayedTweet
+from tweets.serializers import DisplayedTweet, parse_whole_number
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
@@ -35,12 +35,13 @@ class Window:
             text = query.get(name)
             if text is None:
                 continue
-            if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            number = parse_whole_number(text)
+            if number is None:
                 errors[name] = ["A whole number of at most 20 digits is needed."]
-            elif name == "limit" and not 1 <= int(text) <= MAX_LIMIT:
+            elif name == "limit" and not 1 <= number <= MAX_LIMIT:
                 errors[name] = [f"A number from 1 to {MAX_LIMIT} is needed."]
             else:
-                asked[name] = int(text)
+                asked[name] = number
         if errors:
             raise ValidationError(errors)
         return cls(**asked)

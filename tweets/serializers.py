@@ -35,6 +35,12 @@ def displayed(row: DisplayRow) -> DisplayedTweet:
     }
 
 
+def parse_whole_number(text: str) -> int | None:
+    """The number that a decimal string of at most 20 digits says, or None."""
+    max_digits = 20  # as many as 64 bits can need
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else None
+
+
 class IdField(serializers.Field[int, str | int, str, Any]):
     """A database id: shown as a decimal string, accepted as that or as a whole number."""
 
@@ -42,11 +48,10 @@ class IdField(serializers.Field[int, str | int, str, Any]):
 
     def to_internal_value(self, data: object) -> int:
         """The id. Raises ValidationError for anything but a whole number above 0."""
-        if isinstance(data, str) and data.isascii() and data.isdigit() and len(data) <= 20:
-            return int(data)
-        if isinstance(data, int) and not isinstance(data, bool) and data > 0:
-            return data
-        self.fail("invalid")
+        number = parse_whole_number(data) if isinstance(data, str) else data
+        if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+            self.fail("invalid")
+        return number
 
     def to_representation(self, value: int) -> str:
         """The id as a decimal string."""

@@ -1,9 +1,11 @@
 """Twit's settings, from environment variables; README.md has them in a table.
 
 While `make up` runs in this checkout, its variables stand in `.twit/env` and serve every command
-here; a variable that is set in the environment wins over it.
+here; a variable that is set in the environment wins over it, and an environment that names other
+servers is left alone.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,17 @@ from django.core.exceptions import ImproperlyConfigured
 from twit.local.place import Place
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+SERVERS = ("DATABASE_URL", "REDIS_URL")
 NO_SERVERS = (
     "no servers: run `make up` in this checkout, or set DATABASE_URL (Postgres) "
     "and REDIS_URL (Redis or Valkey)."
 )
 
+_local = Place(BASE_DIR).variables()
+# An environment that names other servers than `make up` has nothing to do with it.
+if all(os.environ.get(name, _local.get(name)) == _local.get(name) for name in SERVERS):
+    os.environ.update(_local | os.environ)
 env = environ.Env()
-_place = Place(BASE_DIR)
-if _place.is_up():
-    env.read_env(_place.env_file)
 
 # What differs from one installation to the next
 
@@ -41,7 +45,7 @@ if not SECRET_KEY:
             "SECRET_KEY is not set: choose a long random value and keep it secret."
         )
     # No servers, so nothing that this key could sign: enough for `check` or `makemigrations`.
-    SECRET_KEY = "no-servers"
+    SECRET_KEY = "no-servers"  # noqa: S105
 
 # Home timelines
 

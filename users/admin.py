@@ -31,7 +31,7 @@ def listing_link(model: str, field: str, user: User, text: str) -> str:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Users with their numbers of followers and follows, which link to them."""
 
     list_display = ("username", "id", "followers", "following", "is_staff", "date_joined")
@@ -48,7 +48,8 @@ class UserAdmin(DjangoUserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Users with both counts, in the same query."""
         counts = {"follower_count": count_of("followed"), "follow_count": count_of("follower")}
-        return super().get_queryset(request).annotate(**counts)
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.annotate(**counts)
 
     @admin.display(description="followers")
     def followers(self, user: User) -> str:

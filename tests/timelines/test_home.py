@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings as hypothesis_settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from pytest_django import Settings
@@ -43,7 +44,7 @@ def query(reader: User) -> list[int]:
 
 
 def post(author: User) -> Tweet:
-    tweet: Tweet = TweetFactory(author=author)
+    tweet = TweetFactory.create(author=author)
     fan_out(tweet.pk, author.pk)
     return tweet
 
@@ -63,7 +64,7 @@ def test_it_holds_the_tweets_of_the_followed_and_no_others(
 def test_a_new_tweet_is_read_from_the_list(ben: User, alyssa: User, follow: Following) -> None:
     follow(ben, alyssa)
     assert ids(ben) == []
-    tweet: Tweet = TweetFactory(author=alyssa)
+    tweet = TweetFactory.create(author=alyssa)
     assert ids(ben) == []  # not fanned out yet: the empty list is the whole timeline
     fan_out(tweet.pk, alyssa.pk)
     assert ids(ben) == [tweet.pk]
@@ -157,10 +158,10 @@ class AnyTimeline(TestCase):
         self, authors: list[int], followed: set[int], read_after: int, limit: int, cap: int
     ) -> None:
         store.client().flushdb()
-        reader: User = UserFactory()
+        reader = UserFactory.create()
         people = UserFactory.create_batch(4)
         for number in followed:
-            FollowFactory(follower=reader, followed=people[number])
+            FollowFactory.create(follower=reader, followed=people[number])
         with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=1):
             for number, author in enumerate(authors):
                 if number == read_after:

@@ -27,27 +27,27 @@ def queued() -> list[tuple[str, list[Any]]]:
 
 def test_a_new_tweet_enqueues_its_fan_out_once_committed(ben: User) -> None:
     with transaction.atomic():
-        tweet = TweetFactory(author=ben)
+        tweet = TweetFactory.create(author=ben)
         assert queued() == []
     assert queued() == [("timelines.fan_out", [tweet.pk, ben.pk])]
 
 
 def test_a_tweet_rolled_back_enqueues_nothing(ben: User) -> None:
     with transaction.atomic():
-        TweetFactory(author=ben)
+        TweetFactory.create(author=ben)
         transaction.set_rollback(True)
     assert queued() == []
 
 
 def test_an_edited_tweet_enqueues_nothing(ben: User) -> None:
-    tweet = TweetFactory(author=ben)
+    tweet = TweetFactory.create(author=ben)
     store.client().delete("celery")
     tweet.save()
     assert queued() == []
 
 
 def test_a_deleted_tweet_enqueues_its_retraction(ben: User) -> None:
-    tweet = TweetFactory(author=ben)
+    tweet = TweetFactory.create(author=ben)
     tweet_id = tweet.pk
     store.client().delete("celery")
     tweet.delete()
@@ -73,7 +73,7 @@ def page(reader: User) -> list[int]:
 
 
 def test_follow_and_unfollow_show_at_the_next_read(ben: User, alyssa: User) -> None:
-    tweet = TweetFactory(author=alyssa)
+    tweet = TweetFactory.create(author=alyssa)
     assert page(ben) == []
     followed = Follow.objects.create(follower=ben, followed=alyssa)
     assert page(ben) == [tweet.pk]
@@ -82,7 +82,7 @@ def test_follow_and_unfollow_show_at_the_next_read(ben: User, alyssa: User) -> N
 
 
 def test_loaded_follows_show_at_the_next_read(ben: User, alyssa: User) -> None:
-    tweet = TweetFactory(author=alyssa)
+    tweet = TweetFactory.create(author=alyssa)
     assert page(ben) == []
     graph.load([(ben.pk, alyssa.pk)])
     assert page(ben) == [tweet.pk]

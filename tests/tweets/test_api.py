@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from tests.factories import TweetFactory
 from tweets.models import Tweet
-from users.models import User
+from users.models import Follow, User
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +87,7 @@ def test_malformed_json_is_a_400(api: APIClient) -> None:
 
 
 def test_delete_answers_204_and_then_404(api: APIClient) -> None:
-    tweet = TweetFactory()
+    tweet = TweetFactory.create()
     assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
     for response in (api.delete(f"/tweets/{tweet.pk}"), api.get(f"/tweets/{tweet.pk}")):
         assert response.status_code == 404
@@ -94,13 +96,13 @@ def test_delete_answers_204_and_then_404(api: APIClient) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/tweets/999999", f"/tweets/{10**30}", "/tweets/user/999999", f"/tweets/user/{10**30}"]
-    + ["/tweets/followed/999999", f"/tweets/followed/{10**30}"],
+    ["/tweets", "/tweets/user", "/tweets/followed"],
 )
-def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str) -> None:
-    response = api.get(path)
+@pytest.mark.parametrize("unknown", [0, 999_999, 2**63, 10**30])
+def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str, unknown: int) -> None:
+    response = api.get(f"{path}/{unknown}")
     assert response.status_code == 404
-    assert path.rpartition("/")[2] in response.json()["detail"]
+    assert str(unknown) in response.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/", "/tweets/", "/tweets/abc", "/tweets/user/ben", "/nowhere"])
@@ -130,7 +132,7 @@ def test_other_methods_are_a_405_in_json(api: APIClient, method: str, path: str)
 def test_a_user_timeline_holds_that_users_tweets_only(
     api: APIClient, ben: User, alyssa: User
 ) -> None:
-    first, _, third = (TweetFactory(author=author) for author in (ben, alyssa, ben))
+    first, _, third = (TweetFactory.create(author=author) for author in (ben, alyssa, ben))
     assert ids(api.get(f"/tweets/user/{ben.pk}")) == [third.pk, first.pk]
 
 
@@ -165,3 +167,35 @@ def test_a_bad_paging_parameter_is_a_400_that_names_it(
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
 def test_ids_beyond_64_bits_are_fine_as_bounds(api: APIClient, ben: User, path: str) -> None:
     assert api.get(f"{path.format(ben.pk)}?max_id={10**19}&since_id={10**19}").status_code == 200
+
+
+@pytest.mark.parametrize("tweets", [1, 20])
+@pytest.mark.parametrize(
+    ("method", "path", "queries"),
+    [
+        ("get", "/tweets", 1),
+        ("post", "/tweets", 2),  # the author; the tweet
+        ("get", "/tweets/{tweet}", 1),
+        ("delete", "/tweets/{tweet}", 2),  # the tweet; its deletion
+        ("get", "/tweets/user/{author}", 1),
+        ("get", "/tweets/followed/{reader}", 1),
+    ],
+)
+def test_an_endpoint_costs_a_fixed_number_of_queries(
+    api: APIClient,
+    ben: User,
+    alyssa: User,
+    follow: Callable[[User, User], Follow],
+    django_assert_num_queries: DjangoAssertNumQueries,
+    tweets: int,
+    method: str,
+    path: str,
+    queries: int,
+) -> None:
+    follow(ben, alyssa)
+    tweet = TweetFactory.create_batch(tweets, author=alyssa)[0]
+    api.get(f"/tweets/followed/{ben.pk}")  # materialises it
+    address = path.format(tweet=tweet.pk, author=alyssa.pk, reader=ben.pk)
+    body = {"userId": ben.pk, "message": "hi"} if method == "post" else None
+    with django_assert_num_queries(queries):
+        assert getattr(api, method)(address, body).status_code < 300

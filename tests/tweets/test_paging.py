@@ -62,9 +62,9 @@ def test_a_full_last_page_has_no_next(
 def test_prev_leads_to_what_came_since_and_on_to_all_of_it(
     api: APIClient, alyssa: User, paths: Any, pattern: str
 ) -> None:
-    TweetFactory(author=alyssa)
+    TweetFactory.create(author=alyssa)
     before = api.get(f"{paths(pattern)}?limit=2")
-    newer = [TweetFactory(author=alyssa).pk for _ in range(5)]
+    newer = [TweetFactory.create(author=alyssa).pk for _ in range(5)]
     for tweet_id in newer:
         fan_out(tweet_id, alyssa.pk)
     seen: list[int] = []

@@ -20,16 +20,17 @@ class Place:
         self.env_file = self.root / "env"
         self.lock_file = self.root / "lock"
 
-    def is_up(self) -> bool:
-        """Whether servers stand behind `env`: it exists, and a living process holds the lock."""
-        if not self.env_file.exists():
-            return False
+    def variables(self) -> dict[str, str]:
+        """What `make up` published, if it runs now; nothing otherwise."""
         try:
             lock = self.lock_file.open()
+            published = self.env_file.read_text()
         except FileNotFoundError:
-            return False
+            return {}
         with lock:
-            return not _try_lock(lock)
+            if _try_lock(lock):  # nobody holds it: `env` is what a killed one left
+                return {}
+        return dict(line.split("=", 1) for line in published.splitlines())
 
     def occupy(self) -> IO[str]:
         """The lock, held until `leave`. Raises Occupied when another process has it."""

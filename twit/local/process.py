@@ -81,7 +81,7 @@ def start(
             group=gid,
             extra_groups=[] if user else None,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (no threads here)
         )
     assert process.stdin is not None
     process.stdin.write(stdin)

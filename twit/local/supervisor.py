@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
+import redis
 
 from twit.local import demo, postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
@@ -18,11 +20,12 @@ from twit.local.place import Occupied, Place
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 8000
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
     """Run until Ctrl-C or SIGTERM; returns the exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:  # SIGINT too: a shell's background jobs are born ignoring it
         signal.signal(number, signal.default_int_handler)
     place = Place(CHECKOUT)
     try:
@@ -37,7 +40,10 @@ def main() -> int:
     try:
         up.start()
         place.announce(lock, f"pid {os.getpid()}, {up.address}")
-        demo.show(up.address)
+        try:
+            demo.show(up.address)
+        except httpx.HTTPError as error:
+            raise process.StepFailed(str(error), place.logs / "web.log") from error
         demo.show_addresses(up.address, up.admin_password, place)
         up.serve()
     except KeyboardInterrupt:
@@ -46,10 +52,10 @@ def main() -> int:
         print(f"FAILED\n\n{error}", file=sys.stderr)
         if error.log:
             print(f"What it said is at the end of {error.log}", file=sys.stderr)
-            print("Mend that, then run `make up` again; nothing is lost.", file=sys.stderr)
+        print("Once that is mended run `make up` again; nothing is lost.", file=sys.stderr)
         return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not strand a server
         up.stop()
         place.leave(lock)
@@ -72,7 +78,7 @@ class Up:
         """Start all parts, each ready before the next step needs it. Raises StepFailed."""
         variables = {
             "DATABASE_URL": os.environ.get("DATABASE_URL") or self._start_postgres(),
-            "REDIS_URL": os.environ.get("REDIS_URL") or self._start_valkey(),
+            "REDIS_URL": self._given_redis() or self._start_valkey(),
             "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
             "TWIT_OPEN_API": "on",
             "TWIT_HTTPS": "off",
@@ -94,6 +100,16 @@ class Up:
             self.children.append(child)
             return url
 
+    def _given_redis(self) -> str:
+        url = os.environ.get("REDIS_URL", "")
+        if url:
+            with step("REDIS_URL"):
+                try:
+                    redis.Redis.from_url(url).ping()
+                except redis.RedisError as error:
+                    raise process.StepFailed(str(error)) from error
+        return url
+
     def _start_valkey(self) -> str:
         with step("Valkey"):
             child, url = valkey.start(
@@ -107,12 +123,15 @@ class Up:
     def _migrate(self) -> None:
         import django
         from django.core.management import call_command
-        from django.db import connections
+        from django.db import OperationalError, connections
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
         django.setup()
         logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
-        call_command("migrate", verbosity=0)
+        try:
+            call_command("migrate", verbosity=0)
+        except OperationalError as error:
+            raise process.StepFailed(f"DATABASE_URL: {error}") from error
         self.admin_password = demo.load(self.place)
         connections.close_all()
 
@@ -141,8 +160,8 @@ class Up:
         wait_for(worker, lambda: is_working(worker_name))
         wait_for(beat, beat_pid.exists)
 
-    def serve(self) -> None:
-        """Return never, but raise: StepFailed once a part ends, KeyboardInterrupt at Ctrl-C."""
+    def serve(self) -> NoReturn:
+        """Raise StepFailed once a part ends, KeyboardInterrupt at Ctrl-C."""
         while True:
             for child in self.children:
                 child.check_alive()

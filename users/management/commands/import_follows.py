@@ -54,7 +54,7 @@ def load(source: BinaryIO, size: int | None) -> graph.Loaded:
     with Progress() as progress:
         task = progress.add_task("Reading", total=size)
         if size is not None:  # the size of a pipe is not known: the bar only shows that it moves
-            source = cast(BinaryIO, progress.wrap_file(source, total=size, task_id=task))
+            source = progress.wrap_file(source, total=size, task_id=task)
         data = io.BufferedReader(cast(io.RawIOBase, source))
         is_gzip = data.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
         plain = gzip.GzipFile(fileobj=data) if is_gzip else data

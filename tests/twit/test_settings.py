@@ -1,0 +1,72 @@
+"""Settings by the environment, and the commands that stand on them."""
+
+import os
+import subprocess
+import sys
+
+from tests.stack import CHECKOUT
+
+PRODUCTION = {
+    "SECRET_KEY": "a-long-random-value-that-nobody-else-knows-0123456789-abcdefg",
+    "DATABASE_URL": os.environ["DATABASE_URL"],
+    "REDIS_URL": os.environ["REDIS_URL"],
+    "ALLOWED_HOSTS": "twit.example",
+    "PATH": os.environ["PATH"],
+}
+
+
+def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=CHECKOUT,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_production_without_a_secret_key_refuses_to_start() -> None:
+    env = {**PRODUCTION, "SECRET_KEY": ""}
+    answer = run("manage.py", "migrate", **env)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("twit: SECRET_KEY is not set")
+    assert answer.stderr.count("\n") == 1
+    assert "SECRET_KEY is not set" in run("-c", "import twit.wsgi", **env).stderr
+
+
+def test_the_deployment_check_is_clean() -> None:
+    answer = run("manage.py", "check", "--deploy", "--fail-level", "INFO", **PRODUCTION)
+    assert answer.returncode == 0, answer.stderr
+    assert "no issues" in answer.stdout + answer.stderr
+
+
+def test_debug_and_the_open_api_are_off_by_default() -> None:
+    code = "from twit import settings as s; print(s.DEBUG, s.TWIT_OPEN_API)"
+    assert run("-c", code, **PRODUCTION).stdout == "False False\n"
+
+
+def test_a_closed_api_answers_403_in_json_to_strangers() -> None:
+    code = """
+import django; django.setup()
+from django.test import Client
+answer = Client().get("/tweets", headers={"host": "twit.example", "x-forwarded-proto": "https"})
+print(answer.status_code, list(answer.json()))
+"""
+    env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
+    assert run("-c", code, **env).stdout == "403 ['detail']\n"
+
+
+def test_no_migration_is_missing() -> None:
+    answer = run("manage.py", "makemigrations", "--check", PATH=os.environ["PATH"])
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_celery_reuses_database_connections_between_tasks() -> None:
+    code = """
+from celery.fixups.django import DjangoWorkerFixup
+from twit.celery import app
+print(DjangoWorkerFixup(app).db_reuse_max)
+"""
+    env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
+    assert run("-c", code, **env).stdout == "100000\n"

@@ -1,0 +1,141 @@
+"""Follow graphs in bulk, and the two commands that load them."""
+
+import gzip
+import io
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.factories import TweetFactory, UserFactory
+from users import graph
+from users.models import Follow, User
+
+pytestmark = pytest.mark.django_db
+
+EDGES = [(1, 2), (3, 2), (2, 1)]
+
+
+def stored() -> list[tuple[int, int]]:
+    return sorted(Follow.objects.values_list("follower_id", "followed_id"))
+
+
+def run(command: str, *arguments: str) -> str:
+    out = io.StringIO()
+    call_command(command, *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2\n3,2\n2,1\n",
+        "follower_id,followed_id\n1,2\n3,2\n2,1",
+        "\ufefffollower,followed\r\n1,2\r\n3,2\r\n2,1\r\n",
+        "# a comment\n\n1\t2\n3\t2\n2\t1\n",
+        "1 2\n3   2\n 2 1 \n",
+        "1, 2\n3, 2\n2, 1\n2, 1\n",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_common_form_of_an_edge_list_is_read(tmp_path: Path, text: str, packed: bool) -> None:
+    file = tmp_path / "edges"
+    file.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert run("import_follows", str(file)) == "3 new users, 3 new follows.\n"
+    assert stored() == sorted(EDGES)
+    assert User.objects.get(pk=3).username == "user3"
+    assert run("import_follows", str(file)) == "0 new users, 0 new follows.\n"
+
+
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"1 2\n")))
+    assert run("import_follows", "-") == "2 new users, 1 new follows.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("1,2,3", "line 3: two ids are needed, here are 3 fields"),
+        ("7", "line 3: two ids are needed, here are 1 fields"),
+        ("1,bob", "line 3: 'bob' is not a user id"),
+        ("0,1", "line 3: '0' is not a user id"),
+        ("-1,1", "line 3: '-1' is not a user id"),
+        (f"1,{2**63}", f"line 3: '{2**63}' is not a user id"),
+        ("4,4", "line 3: user 4 can't follow itself"),
+        ("\xff,1", "is not a user id"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_kept(tmp_path: Path, line: str, complaint: str) -> None:
+    file = tmp_path / "edges"
+    file.write_bytes(f"a,b\n1,2\n{line}\n2,1\n".encode("latin-1"))
+    with pytest.raises(CommandError, match=re.escape(complaint)):
+        run("import_follows", str(file))
+    assert (User.objects.count(), Follow.objects.count()) == (0, 0)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere can't be read"):
+        run("import_follows", str(tmp_path / "nowhere"))
+
+
+def test_a_cut_off_gzip_file_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "edges.gz"
+    text = "\n".join(f"{i} {i + 1}" for i in range(1, 5000))
+    file.write_bytes(gzip.compress(text.encode())[:-2000])
+    with pytest.raises(CommandError, match="can't be read"):
+        run("import_follows", str(file))
+    assert not User.objects.exists()
+
+
+def test_a_taken_username_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
+    UserFactory.create(username="user2")
+    file = tmp_path / "edges"
+    file.write_text("1 2\n")
+    with pytest.raises(CommandError, match="user2"):
+        run("import_follows", str(file))
+    assert not Follow.objects.exists()
+
+
+def test_what_is_made_afterwards_does_not_collide(ben: User) -> None:
+    graph.load([(ben.pk + 5, ben.pk + 6)])
+    assert UserFactory.create().pk == ben.pk + 7
+
+
+def test_a_post_after_loaddata_does_not_collide() -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    tweet = TweetFactory.create(author_id=1, author=User.objects.get(pk=1))
+    assert tweet.pk == 9
+
+
+@given(st.lists(st.tuples(st.integers(1, graph.MAX_ID), st.integers(1, graph.MAX_ID))))
+def test_what_is_written_is_what_is_parsed(edges: list[graph.Edge]) -> None:
+    edges = [(a, b) for a, b in edges if a != b]
+    assert list(graph.parse_edges(f"{a}\t{b}\n" for a, b in edges)) == edges
+
+
+def test_a_generated_graph_is_repeatable_and_has_the_asked_mean() -> None:
+    edges = list(graph.power_law_edges(2000, 12.0, seed=3))
+    assert edges == list(graph.power_law_edges(2000, 12.0, seed=3))
+    assert edges != list(graph.power_law_edges(2000, 12.0, seed=4))
+    assert len(edges) == len(set(edges)) == pytest.approx(24_000, rel=0.15)
+    assert all(a != b for a, b in edges)
+    most = Counter(followed for _, followed in edges).most_common(1)[0][1]
+    assert most > 20 * 12
+
+
+def test_generate_graph_makes_the_asked_users() -> None:
+    assert run("generate_graph", "--users", "50", "--mean-follows", "2").startswith("50 new users")
+    assert User.objects.count() == 50
+    assert Follow.objects.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--users", "0"], ["--mean-follows", "-1"]])
+def test_generate_graph_names_an_impossible_number(arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match=arguments[0]):
+        run("generate_graph", *arguments)

@@ -1,0 +1,62 @@
+"""Constraints and the reads that fan-out stands on."""
+
+import pytest
+from django.db import IntegrityError, connection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from tests.factories import FollowFactory, UserFactory
+from users import graph
+from users.models import Follow, User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_nobody_follows_twice(ben: User, alyssa: User) -> None:
+    FollowFactory.create(follower=ben, followed=alyssa)
+    with pytest.raises(IntegrityError, match="follow_once"):
+        FollowFactory.create(follower=ben, followed=alyssa)
+
+
+def test_nobody_follows_themselves(ben: User) -> None:
+    with pytest.raises(IntegrityError, match="follow_not_self"):
+        FollowFactory.create(follower=ben, followed=ben)
+
+
+def test_usernames_are_unique(ben: User) -> None:
+    with pytest.raises(IntegrityError):
+        UserFactory.create(username="ben")
+
+
+class AnyFollowers(TestCase):
+    @settings(max_examples=30, deadline=None)
+    @given(followers=st.sets(st.integers(2, 2**40), max_size=12), size=st.integers(1, 5))
+    def test_batches_hold_every_follower_once_in_order(
+        self, followers: set[int], size: int
+    ) -> None:
+        graph.load([(follower_id, 1) for follower_id in followers])
+        batches = list(Follow.objects.follower_id_batches(1, size))
+        assert [i for batch in batches for i in batch] == sorted(followers)
+        assert all(len(batch) <= size for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("select", "where", "index"),
+    [
+        ("follower_id", "followed_id = 3 AND follower_id > 10", "follow_followers_of"),
+        ("followed_id", "follower_id = 3", "follow_once"),
+    ],
+)
+def test_both_directions_are_index_only_scans(select: str, where: str, index: str) -> None:
+    graph.load(graph.power_law_edges(500, 20, seed=1))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users_follow")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+        cursor.execute(
+            f"EXPLAIN SELECT {select} FROM users_follow WHERE {where} ORDER BY {select} LIMIT 100"
+        )
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert f"Index Only Scan using {index}" in plan
+    assert "Sort" not in plan
