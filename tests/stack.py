@@ -13,7 +13,6 @@ import httpx
 from django.conf import settings
 from django.db import connection
 
-from timelines import store
 from twit.celery import app
 from twit.local import process
 from twit.local.net import LOOPBACK, free_port
@@ -97,9 +96,3 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.02)
-
-
-def listed(reader_id: int) -> list[int]:
-    """The tweet ids in the reader's list in Valkey; empty when there is none."""
-    found = store.read(reader_id)
-    return found.tweet_ids if found else []

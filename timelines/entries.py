@@ -12,7 +12,10 @@ class Entry(NamedTuple):
     author_id: int
 
     def encode(self) -> bytes:
-        """The serialised TweetLite: the same bytes each time, so a list can be searched for it."""
+        """The serialised TweetLite: the same bytes each time, so a list can be searched for it.
+
+        Raises ValueError for ids that are no unsigned 64-bit integers.
+        """
         message = TweetLite(tweet_id=self.tweet_id, user_id=self.author_id)
         return message.SerializeToString(deterministic=True)
 

@@ -1,6 +1,9 @@
-"""One page of a home timeline, from the list while it reaches and from Postgres below it."""
+"""One page of a home timeline: from the list while that is believed and reaches, else Postgres."""
+
+from dataclasses import replace
 
 from timelines import hydration, rebuild, store
+from timelines.store import Listed
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet
 from users.models import User
@@ -9,31 +12,42 @@ from users.models import User
 def home_page(reader_id: int, window: Window) -> list[DisplayedTweet]:
     """The page's tweets, and one more when there are older ones in the window.
 
-    Entries that hydration drops are made up for from further down, so a page is short only at
-    the window's end. Raises User.DoesNotExist when there is no such reader.
+    Raises User.DoesNotExist when there is no such reader.
     """
     listed = store.read(reader_id)
-    if listed is None:
-        listed = rebuild.rebuild(reader_id)
-    wanted = window.limit + 1
-    page: list[DisplayedTweet] = []
-    candidates = [tweet_id for tweet_id in listed.tweet_ids if window.covers(tweet_id)]
-    while candidates and len(page) < wanted:
-        missing = wanted - len(page)
-        page += hydration.hydrate(reader_id, candidates[:missing])
-        candidates = candidates[missing:]
-    if len(page) < wanted and not listed.is_whole:
-        page += _older_page(reader_id, listed, window, wanted - len(page))
-    if not page:
-        User.objects.only("id").get(pk=reader_id)
+    page = None if listed is None else _page_from_list(reader_id, listed, window)
+    if page is None:
+        rebuild.rebuild(reader_id)
+        page = rebuild.page(reader_id, window)
+        if not page:
+            User.objects.only("id").get(pk=reader_id)
     return page
 
 
-def _older_page(
-    reader_id: int, listed: store.Listed, window: Window, missing: int
-) -> list[DisplayedTweet]:
-    if listed.tweet_ids:
-        lowest = listed.tweet_ids[-1]
-        window = window.below(min(lowest, window.max_id or lowest), missing)
-    entries = rebuild.read(reader_id, window)
-    return hydration.hydrate(reader_id, [entry.tweet_id for entry in entries])
+def _page_from_list(reader_id: int, listed: Listed, window: Window) -> list[DisplayedTweet] | None:
+    """The page, or None if the list is not believed.
+
+    Entries that hydration drops are made up for from further down, so that a page is short only
+    at the window's end.
+    """
+    page: list[DisplayedTweet] = []
+    candidates = [i for i in listed.tweet_ids if i > listed.floor and window.covers(i)]
+    while True:
+        missing = window.limit + 1 - len(page)
+        version, tweets = hydration.hydrate(reader_id, candidates[:missing])
+        if not listed.is_believed(version):
+            return None
+        page += tweets
+        candidates = candidates[missing:]
+        if len(page) > window.limit or not candidates:
+            break
+    below = _below_floor(listed, window, len(page))
+    return page + rebuild.page(reader_id, below) if below else page
+
+
+def _below_floor(listed: Listed, window: Window, shown: int) -> Window | None:
+    """What is left of the window at and below the list's floor, if anything."""
+    beneath = listed.floor + 1 if window.max_id is None else min(window.max_id, listed.floor + 1)
+    if shown > window.limit or beneath <= (window.since_id or 0) + 1:
+        return None
+    return replace(window, max_id=beneath, limit=window.limit - shown)

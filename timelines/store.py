@@ -1,31 +1,52 @@
 """The home timelines in Redis: the only module that knows Redis.
 
-A home timeline is a list of encoded entries under `home:{<user id>}`, newest push first. Fan-out
-pushes only onto lists that exist. A rebuild that fitted whole puts END, which is no entry, behind
-the last one: it marks the timeline's end, keeps an empty timeline in existence, and is the first
-to go when the list is trimmed.
+Two keys a reader, in one cluster slot. `home:{<user id>}` is a list of encoded entries, newest push
+first; an empty timeline still holds the placeholder. `home:{<user id>}:state` is a hash: while a
+rebuild is under way its `token` and `busy_until` (the server's time, seconds); once it is finished
+the `version` of the reader's follows that it was built from; and always `run_id` (the Redis process
+that held the list when the rebuild began) and `floor` (the list is complete for ids above it).
 """
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import cast
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
+from redis.commands.core import Script
 
 from timelines.entries import Entry
 
-END = b""
+PLACEHOLDER = b""
+# How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
+REBUILD_SECONDS = 10
+
+
+class Change(NamedTuple):
+    """Put one entry onto, or take it off, the home timelines of some followers, ascending."""
+
+    entry: Entry
+    follower_ids: Sequence[int]
+    is_retraction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a list holds: tweet ids, newest first, and whether they are the whole timeline."""
+    """What a list holds, and what it is good for."""
 
-    tweet_ids: list[int]
-    is_whole: bool
+    tweet_ids: list[int]  # newest first, each once
+    version: int | None  # None while a rebuild is under way
+    floor: int
+    is_same_server: bool  # whether the Redis process that built the list is the one that answered
+
+    def is_believed(self, follows_version: int) -> bool:
+        """Whether it holds every delivered tweet above the floor, for a reader at that version."""
+        return self.is_same_server and self.version == follows_version
 
 
 @cache
@@ -35,89 +56,167 @@ def client() -> redis.Redis:
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_SOCKET_SECONDS,
         socket_connect_timeout=settings.REDIS_SOCKET_SECONDS,
+        redis_connect_func=_connect,
     )
 
 
-def key(reader_id: int) -> str:
-    """The key of a home timeline; the braces keep all of a reader's keys in one cluster slot."""
-    return f"home:{{{reader_id}}}"
+def _connect(connection: Any) -> None:
+    """Shake hands, and learn which server process this connection, while it lasts, talks to."""
+    connection.on_connect()
+    connection.send_command("INFO", "server")
+    lines = bytes(connection.read_response()).splitlines()
+    connection.run_id = next(line for line in lines if line.startswith(b"run_id:"))[7:]
 
 
-def push(entry: Entry, follower_ids: Sequence[int]) -> int:
-    """Push the entry onto those of the lists that exist; returns how many do.
-
-    `follower_ids` ascend. A list that overruns the cap by more than the slack is trimmed.
-    """
-    lengths = _for_each_list(b"LPUSHX", follower_ids, entry.encode())
-    limit = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
-    with client().pipeline(transaction=False) as pipeline:
-        for follower_id, length in zip(follower_ids, lengths, strict=True):
-            if length > limit:
-                pipeline.ltrim(key(follower_id), 0, settings.HOME_TIMELINE_CAP - 1)
-        pipeline.execute()
-    return len(lengths) - lengths.count(0)
-
-
-def remove(entry: Entry, follower_ids: Sequence[int]) -> int:
-    """Take the entry off those of the lists that hold it; returns how many did."""
-    removed = _for_each_list(b"LREM", follower_ids, b"0", entry.encode())
-    return len(removed) - removed.count(0)
-
-
-def read(reader_id: int) -> Listed | None:
-    """What the reader's list holds, or None if it is not materialised. Renews its expiry."""
-    with client().pipeline(transaction=False) as pipeline:
-        pipeline.lrange(key(reader_id), 0, -1)
-        pipeline.expire(key(reader_id), settings.HOME_TIMELINE_EXPIRY_SECONDS)
-        elements, exists = cast(tuple[list[bytes], bool], pipeline.execute())
-    if not exists:
-        return None
-    # A tweet may have been pushed late, or twice.
-    tweet_ids = {Entry.decode(element).tweet_id for element in elements if element != END}
-    return Listed(sorted(tweet_ids, reverse=True), is_whole=END in elements)
-
-
-def replace(reader_id: int, entries: Sequence[Entry], *, is_whole: bool) -> None:
-    """Store the reader's list anew: `entries`, newest first."""
-    elements = [entry.encode() for entry in entries] + ([END] if is_whole else [])
-    with client().pipeline(transaction=True) as pipeline:
-        pipeline.delete(key(reader_id))
-        pipeline.rpush(key(reader_id), *elements)
-        pipeline.expire(key(reader_id), settings.HOME_TIMELINE_EXPIRY_SECONDS)
-        pipeline.execute()
-
-
-def forget(reader_ids: Iterable[int]) -> None:
-    """Drop the lists; the next read of each rebuilds it."""
-    with client().pipeline(transaction=False) as pipeline:
-        for reader_id in reader_ids:
-            pipeline.unlink(key(reader_id))
-        pipeline.execute()
-
-
-def _for_each_list(command: bytes, reader_ids: Sequence[int], *arguments: bytes) -> list[int]:
-    """Send `command <key> <arguments>` for each list in one buffer; returns the integer replies.
-
-    The buffer is packed here, as pipelines take each command apart: 5 times the commands a
-    second. Raises redis.RedisError if any reply is an error.
-    """
-    head = b"*%d\r\n%b" % (2 + len(arguments), _bulk(command))
-    tail = b"".join(_bulk(argument) for argument in arguments)
-    connection = client().connection_pool.get_connection()
+@contextmanager
+def _connection() -> Iterator[Any]:
+    """A connection to pack for by hand."""
+    pool = client().connection_pool
+    connection = pool.get_connection()
     try:
-        connection.send_packed_command([_pack(head, reader_ids, tail)])
-        return [connection.read_response() for _ in reader_ids]
+        yield connection
     except BaseException:
         connection.disconnect()  # unread replies must not answer the next command
         raise
     finally:
-        client().connection_pool.release(connection)
+        pool.release(connection)
 
 
-def _pack(head: bytes, reader_ids: Sequence[int], tail: bytes) -> bytes:
+@cache
+def _script(name: str) -> Script:
+    return client().register_script((Path(__file__).parent / f"lua/{name}.lua").read_text())
+
+
+def keys(reader_id: int) -> tuple[str, str]:
+    """The keys of the reader's list and of its state."""
+    return f"home:{{{reader_id}}}", f"home:{{{reader_id}}}:state"
+
+
+def read(reader_id: int, *, renew: bool = True) -> Listed | None:
+    """The reader's list and state as of one moment, in one round trip; None if either is absent.
+
+    `renew` counts as the owner's reading: both live on for the whole expiry.
+    """
+    list_key, state_key = keys(reader_id)
+    commands: list[tuple[str | int, ...]] = [
+        ("MULTI",),
+        ("LRANGE", list_key, 0, -1),
+        ("HMGET", state_key, "version", "run_id", "floor"),
+    ]
+    if renew:
+        commands += [
+            ("EXPIRE", key, settings.HOME_TIMELINE_EXPIRY_SECONDS) for key in keys(reader_id)
+        ]
+    with _connection() as connection:
+        connection.send_packed_command(connection.pack_commands([*commands, ("EXEC",)]))
+        *_, (elements, state, *_) = [connection.read_response() for _ in (*commands, "EXEC")]
+        server_run_id = connection.run_id
+    for reply in (elements, state):
+        if isinstance(reply, redis.ResponseError):
+            raise reply
+    version, run_id, floor = state
+    if not elements or floor is None:
+        return None
+    return Listed(
+        # A tweet may have been pushed late, or twice.
+        tweet_ids=sorted({Entry.decode(e).tweet_id for e in elements if e}, reverse=True),
+        version=None if version is None else int(version),
+        floor=int(floor),
+        is_same_server=run_id == server_run_id,
+    )
+
+
+def begin_rebuild(reader_id: int) -> str | None:
+    """Start an empty list that collects pushes; its token, or None while another rebuild runs."""
+    token = secrets.token_hex(8)
+    arguments = (token, REBUILD_SECONDS, settings.HOME_TIMELINE_EXPIRY_SECONDS)
+    return token if _script("begin")(keys(reader_id), arguments) else None
+
+
+def finish_rebuild(
+    reader_id: int, token: str, *, version: int, floor: int, entries: Iterable[Entry]
+) -> bool:
+    """Complete the list with what Postgres held since the rebuild began; False if it was lost."""
+    encoded = (entry.encode() for entry in entries)
+    return bool(_script("finish")(keys(reader_id), (token, version, floor, *encoded)))
+
+
+def forget(reader_ids: Iterable[int]) -> None:
+    """Drop lists and states; the next read of each rebuilds it."""
+    with client().pipeline(transaction=False) as pipeline:
+        for reader_id in reader_ids:
+            pipeline.unlink(*keys(reader_id))
+        pipeline.execute()
+
+
+def materialised() -> Iterator[int]:
+    """The ids of all readers with a list, in no order; lists that come or go meanwhile may lack."""
+    for key in client().scan_iter("home:{*}", count=1000, _type="list"):
+        yield int(key[len("home:{") : -len("}")])
+
+
+def memory_bytes(reader_id: int) -> int:
+    """What the reader's list and state take, as the server reckons it."""
+    return sum(client().memory_usage(key, samples=0) or 0 for key in keys(reader_id))
+
+
+def apply(changes: Sequence[Change]) -> list[int | Exception]:
+    """Make the changes to those of the lists that exist, in order and in one buffer.
+
+    Returns for each change how many lists it reached, or what was wrong with it: a ValueError for
+    ids that no entry can hold, or the first error that one of the lists answered. A list that
+    overruns the cap by more than the slack is trimmed. Raises redis.ConnectionError or
+    redis.TimeoutError when the server is gone; any part may have been made by then.
+    """
+    packed = [_pack(change) for change in changes]
+    overlong: list[int] = []
+    with _connection() as connection:
+        connection.send_packed_command([part for part in packed if isinstance(part, bytes)])
+        results: list[int | Exception] = [
+            _reached(connection, change.follower_ids, overlong) if isinstance(part, bytes) else part
+            for change, part in zip(changes, packed, strict=True)
+        ]
+    with client().pipeline(transaction=False) as pipeline:
+        for reader_id in overlong:
+            _script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
+        pipeline.execute()
+    return results
+
+
+def _reached(
+    connection: Any, follower_ids: Sequence[int], overlong: list[int]
+) -> int | redis.ResponseError:
+    reached, error = 0, None
+    longest = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
+    for follower_id in follower_ids:
+        try:
+            reply = connection.read_response()
+        except redis.ResponseError as answer:  # this list's alone: the others' replies follow
+            error = error or answer
+            continue
+        if reply:
+            reached += 1
+            if reply > longest:
+                overlong.append(follower_id)
+    return error or reached
+
+
+def _pack(change: Change) -> bytes | ValueError:
+    """The commands for all of the change's lists in one buffer, or why there can't be an entry.
+
+    0.15 us a list; a pipeline, which packs each command on its own, takes 5 times as long as the
+    whole exchange.
+    """
+    try:
+        entry = change.entry.encode()
+    except ValueError as error:
+        return error
+    command = (b"LREM", b"0") if change.is_retraction else (b"LPUSHX",)
+    head = b"*%d\r\n%b" % (len(command) + 2, _bulk(command[0]))
+    tail = b"".join(map(_bulk, (*command[1:], entry)))
     # Keys of equal length differ in their digits only, so one join packs a run of them.
     runs = []
-    for digits, run in groupby(map(str, reader_ids), len):
+    for digits, run in groupby(map(str, change.follower_ids), len):
         before = b"%b$%d\r\nhome:{" % (head, len("home:{}") + digits)
         after = b"}\r\n" + tail
         runs.append(before + (after + before).join(map(str.encode, run)) + after)

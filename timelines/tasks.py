@@ -1,17 +1,15 @@
-"""Celery's way in. Arguments are ids; every task is safe to run twice."""
+"""Celery's way in."""
 
 from celery import shared_task
 
 from timelines import fanout
 
+# A task's share of a worker, after which it makes room for others, or for the worker's end.
+SHARE_SECONDS = 2.0
+
 
 @shared_task(name="timelines.fan_out")
-def fan_out(tweet_id: int, author_id: int) -> None:
-    """Push a new tweet onto its author's followers' home timelines."""
-    fanout.fan_out(tweet_id, author_id)
-
-
-@shared_task(name="timelines.retract")
-def retract(tweet_id: int, author_id: int) -> None:
-    """Take a deleted tweet off its author's followers' home timelines."""
-    fanout.retract(tweet_id, author_id)
+def fan_out() -> None:
+    """Work off the outbox: what a wake-up was sent for, and whatever else is pending."""
+    if fanout.drain(SHARE_SECONDS):
+        fan_out.delay()

@@ -63,10 +63,6 @@ class Window:
             tweets = tweets.filter(id__gt=self.since_id)
         return tweets.order_by("-id")[: self.limit + 1]
 
-    def below(self, tweet_id: int, limit: int) -> Self:
-        """The part of this window that is older than `tweet_id`."""
-        return replace(self, max_id=tweet_id, limit=limit)
-
 
 def page_response(request: Request, window: Window, tweets: Sequence[DisplayedTweet]) -> Response:
     """A page as a JSON array, with an RFC 8288 `Link` header.

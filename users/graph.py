@@ -10,7 +10,6 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 
 from users.models import Follow, User
-from users.signals import follows_loaded
 
 Edge = tuple[int, int]  # (follower's id, followed's id)
 
@@ -97,12 +96,11 @@ def load(edges: Iterable[Edge], *, users_up_to: int = 0) -> Loaded:
         cursor.execute(_INSERT_USERS, [users_up_to])
         users = cursor.rowcount
         cursor.execute(_INSERT_FOLLOWS)
-        follower_ids = [follower_id for (follower_id,) in cursor.fetchall()]
+        follows = cursor.rowcount
         for statement in connection.ops.sequence_reset_sql(no_style(), [User, Follow]):
             cursor.execute(statement)
         cursor.execute("DROP TABLE edge")
-    follows_loaded.send(sender=Follow, follower_ids=set(follower_ids))
-    return Loaded(users, len(follower_ids))
+    return Loaded(users, follows)
 
 
 _INSERT_USERS = """
@@ -118,5 +116,4 @@ _INSERT_FOLLOWS = """
     INSERT INTO users_follow (follower_id, followed_id)
     SELECT DISTINCT follower_id, followed_id FROM edge
     ON CONFLICT (follower_id, followed_id) DO NOTHING
-    RETURNING follower_id
 """

@@ -1,9 +1,6 @@
 """Who there is, and who follows whom."""
 
-from collections.abc import Iterator
-
 from django.contrib.auth.models import AbstractUser
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -12,29 +9,9 @@ from django.db.models.functions import Now
 class User(AbstractUser):
     """Someone who tweets and follows; `username` is unique."""
 
-
-class FollowQuerySet(models.QuerySet["Follow"]):
-    def follower_id_batches(self, followed_id: int, size: int) -> Iterator[list[int]]:
-        """Ids of the followers of `followed_id`, ascending, at most `size` at a time.
-
-        Each batch is one index-only scan that starts behind the previous batch (keyset), so a
-        batch costs the same however many came before it. One array a batch spares Python a row
-        object a follower.
-        """
-        after = 0
-        while True:
-            batch: list[int] | None = (
-                self.filter(followed_id=followed_id, follower_id__gt=after)
-                .order_by("follower_id")
-                .values("follower_id")[:size]
-                .aggregate(ids=ArrayAgg("follower_id"))["ids"]
-            )
-            if not batch:
-                return
-            # The aggregate keeps no promise about order; only its content is bounded.
-            batch.sort()
-            yield batch
-            after = batch[-1]
+    # Raised by a trigger whenever whom the user follows changes, and never lowered: another
+    # trigger keeps it when a stale instance is saved.
+    follows_version = models.BigIntegerField(db_default=0, editable=False)
 
 
 class Follow(models.Model):
@@ -47,8 +24,6 @@ class Follow(models.Model):
         User, on_delete=models.CASCADE, related_name="followed_by", db_index=False
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    objects = FollowQuerySet.as_manager()
 
     class Meta:
         constraints = [

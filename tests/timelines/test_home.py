@@ -10,8 +10,8 @@ from hypothesis.extra.django import TestCase
 from pytest_django import Settings
 
 from tests.factories import FollowFactory, TweetFactory, UserFactory
+from tests.timelines.lists import all_pages, deliver_all, listed, page, query
 from timelines import store
-from timelines.fanout import fan_out, retract
 from timelines.home import home_page
 from tweets.models import Tweet
 from tweets.paging import Window
@@ -22,30 +22,9 @@ Following = Callable[[User, User], Follow]
 pytestmark = pytest.mark.django_db
 
 
-def ids(reader: User, **window: int) -> list[int]:
-    """The ids of all pages, by the way of `next`."""
-    return [int(tweet["id"]) for tweet in home_page(reader.pk, Window(**window))]
-
-
-def all_pages(reader: User, limit: int) -> list[int]:
-    seen: list[int] = []
-    while True:
-        bound = {"max_id": seen[-1]} if seen else {}
-        page = ids(reader, limit=limit, **bound)
-        seen += page[:limit]
-        if len(page) <= limit:
-            return seen
-
-
-def query(reader: User) -> list[int]:
-    """What the home timeline is by definition."""
-    tweets = Tweet.objects.filter(author__followed_by__follower=reader)
-    return list(tweets.order_by("-id").values_list("id", flat=True))
-
-
 def post(author: User) -> Tweet:
     tweet = TweetFactory.create(author=author)
-    fan_out(tweet.pk, author.pk)
+    deliver_all()
     return tweet
 
 
@@ -54,79 +33,69 @@ def test_it_holds_the_tweets_of_the_followed_and_no_others(
 ) -> None:
     follow(ben, alyssa)
     first = post(alyssa)
-    ids(ben)  # materialises it
+    page(ben)  # materialises it
     post(louis)
     post(ben)
     last = post(alyssa)
-    assert ids(ben) == [last.pk, first.pk]
+    assert page(ben) == [last.pk, first.pk]
 
 
 def test_a_new_tweet_is_read_from_the_list(ben: User, alyssa: User, follow: Following) -> None:
     follow(ben, alyssa)
-    assert ids(ben) == []
+    assert page(ben) == []
     tweet = TweetFactory.create(author=alyssa)
-    assert ids(ben) == []  # not fanned out yet: the empty list is the whole timeline
-    fan_out(tweet.pk, alyssa.pk)
-    assert ids(ben) == [tweet.pk]
+    assert page(ben) == []  # not delivered yet: the empty list is the whole timeline
+    deliver_all()
+    assert page(ben) == [tweet.pk]
 
 
 def test_a_deleted_tweet_is_not_shown_even_while_its_entry_stands(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
-    ids(ben)
+    page(ben)
     kept, deleted = post(alyssa), post(alyssa)
-    entry = (deleted.pk, alyssa.pk)
+    deleted_id = deleted.pk
     deleted.delete()
-    listed = store.read(ben.pk)
-    assert listed and listed.tweet_ids == [entry[0], kept.pk]
-    assert ids(ben) == [kept.pk]
-    assert retract(*entry) == 1
-    listed = store.read(ben.pk)
-    assert listed and listed.tweet_ids == [kept.pk]
-
-
-def test_an_unfollowed_author_is_not_shown_even_while_the_list_stands(
-    ben: User, alyssa: User, louis: User, follow: Following
-) -> None:
-    follow(ben, alyssa), follow(ben, louis)
-    ids(ben)
-    post(alyssa)
-    tweet = post(louis)
-    Follow.objects.filter(follower=ben, followed=alyssa).delete()
-    assert ids(ben) == [tweet.pk]
+    assert listed(ben.pk) == [deleted_id, kept.pk]
+    assert page(ben) == [kept.pk]
+    deliver_all()
+    assert listed(ben.pk) == [kept.pk]
 
 
 def test_a_page_is_filled_up_when_entries_drop_out(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
-    ids(ben)
+    page(ben)
     tweets = [post(alyssa) for _ in range(9)]
-    Tweet.objects.filter(pk__in=[tweet.pk for tweet in tweets[4:]])._raw_delete("default")
+    Tweet.objects.filter(pk__in=[tweet.pk for tweet in tweets[4:]]).delete()
     assert all_pages(ben, limit=3) == [tweet.pk for tweet in tweets[3::-1]]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 20])
-def test_pages_go_on_below_the_cap_without_a_seam(
+def test_pages_go_on_below_the_floor_without_a_seam(
     ben: User, alyssa: User, follow: Following, settings: Settings, limit: int
 ) -> None:
     settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 4, 2
     follow(ben, alyssa)
     TweetFactory.create_batch(6, author=alyssa)
-    ids(ben)
+    deliver_all()
+    page(ben)
     for _ in range(5):
         post(alyssa)
     assert all_pages(ben, limit) == query(ben)
 
 
-def test_a_window_above_the_list_does_not_ask_for_older_tweets(
+def test_a_window_above_the_floor_does_not_reach_below_it(
     ben: User, alyssa: User, follow: Following, settings: Settings
 ) -> None:
     settings.HOME_TIMELINE_CAP = 2
     follow(ben, alyssa)
     tweets = TweetFactory.create_batch(4, author=alyssa)
-    assert ids(ben, since_id=tweets[2].pk) == [tweets[3].pk]
+    page(ben)
+    assert page(ben, since_id=tweets[2].pk) == [tweets[3].pk]
+    assert page(ben, since_id=tweets[0].pk) == [tweet.pk for tweet in tweets[:0:-1]]
 
 
 def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
@@ -135,14 +104,29 @@ def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
     assert store.client().dbsize() == 0
 
 
+def test_somebody_who_does_not_exist_is_told_so_while_another_asks(db: None) -> None:
+    store.begin_rebuild(999_999)
+    with pytest.raises(User.DoesNotExist):
+        home_page(999_999, Window())
+
+
 def test_somebody_deleted_has_no_timeline_any_more(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
-    ids(ben)
+    page(ben)
     User.objects.filter(pk=ben.pk).delete()
     with pytest.raises(User.DoesNotExist):
-        ids(ben)
+        page(ben)
+
+
+def test_a_list_that_another_is_rebuilding_does_not_keep_a_reader_waiting(
+    ben: User, alyssa: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    tweet = post(alyssa)
+    store.begin_rebuild(ben.pk)
+    assert page(ben) == [tweet.pk]
 
 
 class AnyTimeline(TestCase):
@@ -165,6 +149,6 @@ class AnyTimeline(TestCase):
         with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=1):
             for number, author in enumerate(authors):
                 if number == read_after:
-                    ids(reader)
+                    page(reader)
                 post(people[author])
             assert all_pages(reader, limit) == query(reader)

@@ -1,87 +1,131 @@
 """The lists in a real Valkey."""
 
-import pytest
 import redis
 from django.conf import settings as django_settings
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from tests.timelines.lists import AUTHOR, listed, materialise, push
 from timelines import store
 from timelines.entries import Entry
-from timelines.store import Listed
+from timelines.store import Change
 
 READER = 7
 
 
-def materialise(*tweet_ids: int, reader_id: int = READER, is_whole: bool = True) -> None:
-    store.replace(reader_id, [Entry(i, 1) for i in tweet_ids], is_whole=is_whole)
-
-
 def test_a_push_reaches_materialised_lists_only() -> None:
-    materialise(reader_id=7)
-    materialise(3, reader_id=9)
-    assert store.push(Entry(4, 1), [7, 8, 9]) == 2
-    assert store.read(7) == Listed([4], is_whole=True)
-    assert store.read(8) is None
-    assert store.read(9) == Listed([4, 3], is_whole=True)
+    materialise(7)
+    materialise(9, 3)
+    assert push(4, 7, 8, 9) == 2
+    assert (listed(7), listed(8), listed(9)) == ([4], None, [4, 3])
 
 
 @given(st.sets(st.integers(min_value=1, max_value=2**63 - 1), max_size=30))
 def test_a_push_finds_keys_of_every_length(reader_ids: set[int]) -> None:
     store.client().flushdb()
     for reader_id in reader_ids:
-        materialise(reader_id=reader_id)
-    assert store.push(Entry(4, 1), sorted(reader_ids)) == len(reader_ids)
-    assert all(store.read(i) == Listed([4], is_whole=True) for i in reader_ids)
+        materialise(reader_id)
+    assert push(4, *sorted(reader_ids)) == len(reader_ids)
+    assert all(listed(reader_id) == [4] for reader_id in reader_ids)
 
 
 def test_late_and_repeated_pushes_are_read_in_order_and_once() -> None:
-    materialise(5, 3)
+    materialise(READER, 5, 3)
     for tweet_id in (6, 4, 6):
-        store.push(Entry(tweet_id, 1), [READER])
-    assert store.read(READER) == Listed([6, 5, 4, 3], is_whole=True)
+        push(tweet_id, READER)
+    assert listed(READER) == [6, 5, 4, 3]
 
 
-def test_a_removed_entry_is_gone_however_often_it_stood() -> None:
-    materialise(3)
-    store.push(Entry(4, 1), [READER])
-    store.push(Entry(4, 1), [READER])
-    assert store.remove(Entry(4, 1), [READER, 8]) == 1
-    assert store.read(READER) == Listed([3], is_whole=True)
+def test_a_retracted_entry_is_gone_however_often_it_stood() -> None:
+    materialise(READER, 3)
+    push(4, READER)
+    push(4, READER)
+    assert store.apply([Change(Entry(4, AUTHOR), [READER, 8], is_retraction=True)]) == [1]
+    assert listed(READER) == [3]
 
 
-def test_an_overlong_list_is_trimmed_and_is_not_whole_any_more(
+def test_changes_are_made_in_order() -> None:
+    materialise(READER)
+    delivery = Change(Entry(4, AUTHOR), [READER])
+    retraction = delivery._replace(is_retraction=True)
+    assert store.apply([delivery, retraction, delivery, retraction]) == [1, 1, 1, 1]
+    assert listed(READER) is not None
+    assert listed(READER) == []
+
+
+def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(settings: Settings) -> None:
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 3, 2
+    materialise(READER, 40, 30)
+    push(10, READER)  # late
+    push(50, READER)
+    found = store.read(READER)
+    assert found and (found.tweet_ids, found.floor) == ([50, 40, 30, 10], 0)
+    push(60, READER)  # six with the placeholder: over cap and slack
+    found = store.read(READER)
+    assert found and (found.tweet_ids, found.floor) == ([60, 50, 10], 40)
+
+
+def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
     settings: Settings,
 ) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 3, 2
-    materialise(1)
-    for tweet_id in range(2, 5):
-        store.push(Entry(tweet_id, 1), [READER])
-    assert store.read(READER) == Listed([4, 3, 2, 1], is_whole=True)
-    store.push(Entry(5, 1), [READER])
-    assert store.read(READER) == Listed([5, 4, 3], is_whole=False)
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 1, 0
+    materialise(READER)
+    highest_cut = 2**63 - 1000
+    push(highest_cut, READER)
+    push(highest_cut - 1, READER)
+    found = store.read(READER)
+    assert found
+    assert found.tweet_ids == [highest_cut - 1]
+    assert highest_cut <= found.floor < highest_cut + 10_000
 
 
 def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:
-    materialise(1)
-    key = store.key(READER)
-    store.client().expire(key, 50)
-    store.push(Entry(2, 1), [READER])
-    assert store.client().ttl(key) <= 50
+    materialise(READER, 1)
+    for key in store.keys(READER):
+        store.client().expire(key, 50)
+    push(2, READER)
+    store.read(READER, renew=False)
+    assert [store.client().ttl(key) for key in store.keys(READER)] == [50, 50]
     store.read(READER)
-    assert store.client().ttl(key) == django_settings.HOME_TIMELINE_EXPIRY_SECONDS
+    month = django_settings.HOME_TIMELINE_EXPIRY_SECONDS
+    assert [store.client().ttl(key) for key in store.keys(READER)] == [month, month]
 
 
 def test_a_forgotten_list_is_absent() -> None:
-    materialise(1)
+    materialise(READER, 1)
     store.forget([READER, 8])
-    assert store.read(READER) is None
+    assert listed(READER) is None
+    assert store.client().dbsize() == 0
 
 
-def test_an_error_reply_is_raised_and_does_not_answer_the_next_command() -> None:
-    materialise(1, reader_id=6)
-    store.client().set(store.key(READER), "no list")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        store.push(Entry(2, 1), [6, READER, 8, 9])
-    assert store.read(6) == Listed([2, 1], is_whole=True)
+def test_all_materialised_readers_are_found() -> None:
+    for reader_id in (3, 5, 2**62):
+        materialise(reader_id)
+    assert sorted(store.materialised()) == [3, 5, 2**62]
+
+
+def test_one_lists_error_is_its_changes_alone() -> None:
+    materialise(6, 1)
+    materialise(9, 1)
+    store.client().set(store.keys(READER)[0], "no list")
+    changes = [Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])]
+    error, reached = store.apply(changes)
+    assert isinstance(error, redis.ResponseError)
+    assert "WRONGTYPE" in str(error)
+    assert reached == 2
+    assert listed(6) == listed(9) == [3, 2, 1]
+
+
+def test_ids_that_no_entry_can_hold_are_their_changes_error_alone() -> None:
+    materialise(READER)
+    error, reached = store.apply(
+        [Change(Entry(-1, AUTHOR), [READER]), Change(Entry(2, AUTHOR), [READER])]
+    )
+    assert isinstance(error, ValueError)
+    assert reached == 1
+
+
+def test_a_full_list_takes_less_than_thirteen_bytes_an_entry_with_its_state() -> None:
+    materialise(100_000, *range(2_000_800, 2_000_000, -1), version=123_456)
+    assert store.memory_bytes(100_000) / 800 < 13

@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.factories import TweetFactory
-from timelines.fanout import fan_out
+from tests.timelines.lists import deliver_all
 from users.models import Follow, User
 
 pytestmark = pytest.mark.django_db
@@ -65,8 +65,7 @@ def test_prev_leads_to_what_came_since_and_on_to_all_of_it(
     TweetFactory.create(author=alyssa)
     before = api.get(f"{paths(pattern)}?limit=2")
     newer = [TweetFactory.create(author=alyssa).pk for _ in range(5)]
-    for tweet_id in newer:
-        fan_out(tweet_id, alyssa.pk)
+    deliver_all()
     seen: list[int] = []
     address: str | None = links(before)["prev"]
     while address:

@@ -2,13 +2,10 @@
 
 import pytest
 from django.db import IntegrityError, connection
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.django import TestCase
 
 from tests.factories import FollowFactory, UserFactory
 from users import graph
-from users.models import Follow, User
+from users.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -27,18 +24,6 @@ def test_nobody_follows_themselves(ben: User) -> None:
 def test_usernames_are_unique(ben: User) -> None:
     with pytest.raises(IntegrityError):
         UserFactory.create(username="ben")
-
-
-class AnyFollowers(TestCase):
-    @settings(max_examples=30, deadline=None)
-    @given(followers=st.sets(st.integers(2, 2**40), max_size=12), size=st.integers(1, 5))
-    def test_batches_hold_every_follower_once_in_order(
-        self, followers: set[int], size: int
-    ) -> None:
-        graph.load([(follower_id, 1) for follower_id in followers])
-        batches = list(Follow.objects.follower_id_batches(1, size))
-        assert [i for batch in batches for i in batch] == sorted(followers)
-        assert all(len(batch) <= size for batch in batches)
 
 
 @pytest.mark.parametrize(

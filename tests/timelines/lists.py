@@ -1,0 +1,63 @@
+"""Short ways to make, fill and read home timelines in tests."""
+
+from timelines import fanout, store
+from timelines.entries import Entry
+from timelines.home import home_page
+from timelines.models import FanOut
+from timelines.store import Change
+from tweets.models import Tweet
+from tweets.paging import Window
+from users.models import User
+
+AUTHOR = 1
+
+
+def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 0) -> None:
+    """A finished list with those tweets."""
+    store.forget([reader_id])
+    token = store.begin_rebuild(reader_id)
+    assert token
+    entries = [Entry(tweet_id, AUTHOR) for tweet_id in tweet_ids]
+    assert store.finish_rebuild(reader_id, token, version=version, floor=floor, entries=entries)
+
+
+def push(tweet_id: int, *reader_ids: int) -> int:
+    """Push a tweet onto those lists; how many it reached."""
+    [reached] = store.apply([Change(Entry(tweet_id, AUTHOR), reader_ids)])
+    assert isinstance(reached, int), reached
+    return reached
+
+
+def listed(reader_id: int) -> list[int] | None:
+    """The tweet ids in the list, or None if there is no list."""
+    found = store.read(reader_id, renew=False)
+    return found and found.tweet_ids
+
+
+def deliver_all() -> None:
+    """Work off the outbox."""
+    while fanout.run_round().claimed:
+        pass
+    assert not FanOut.objects.exists()
+
+
+def query(reader: User) -> list[int]:
+    """What the home timeline is by definition."""
+    tweets = Tweet.objects.filter(author__followed_by__follower=reader)
+    return list(tweets.order_by("-id").values_list("id", flat=True))
+
+
+def page(reader: User, **window: int) -> list[int]:
+    """One page's ids, and the one more that tells of a next page."""
+    return [int(tweet["id"]) for tweet in home_page(reader.pk, Window(**window))]
+
+
+def all_pages(reader: User, limit: int) -> list[int]:
+    """The ids of all pages from the newest to the end."""
+    seen: list[int] = []
+    while True:
+        bound = {"max_id": seen[-1]} if seen else {}
+        found = page(reader, limit=limit, **bound)
+        seen += found[:limit]
+        if len(found) <= limit:
+            return seen

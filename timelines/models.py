@@ -1,0 +1,44 @@
+"""The outbox: which fan-outs are still to be done."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class FanOut(models.Model):
+    """One piece of work: deliver or retract a tweet, to the followers after `after_follower_id`.
+
+    Triggers write the rows, in the transaction that inserts or deletes the tweet; workers delete
+    them when they are done. There is no foreign key: no lock ties a row to its tweet, which may
+    be gone already.
+    """
+
+    class Kind(models.TextChoices):
+        DELIVER = "deliver"
+        RETRACT = "retract"
+
+    kind = models.CharField(max_length=7, choices=Kind)
+    tweet_id = models.BigIntegerField()
+    author_id = models.BigIntegerField()
+    after_follower_id = models.BigIntegerField(
+        db_default=0, help_text="Followers up to this id have been served."
+    )
+    attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
+    # Also the order of work: a round moves it to the present, so rows take turns.
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    last_error = models.TextField(db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "fan-out"
+        indexes = [
+            models.Index(fields=["next_attempt_at", "id"], name="fanout_turn"),
+            models.Index(fields=["tweet_id", "id"], name="fanout_tweet"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["deliver", "retract"]), name="fanout_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} tweet {self.tweet_id}"
