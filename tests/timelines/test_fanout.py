@@ -1,0 +1,198 @@
+"""Rounds over the outbox."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.factories import FollowFactory, TweetFactory, UserFactory
+from tests.timelines.lists import listed, materialise
+from tests.timelines.machine import Worker
+from timelines import fanout, store
+from timelines.fanout import Round, run_round
+from timelines.models import FanOut
+from tweets.models import Tweet
+from users.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def worker(db: None) -> Iterator[Callable[[], Worker]]:
+    """worker(): one more worker, with a connection of its own."""
+    workers: list[Worker] = []
+
+    def start() -> Worker:
+        workers.append(Worker())
+        return workers[-1]
+
+    yield start
+    for started in workers:
+        started.die()
+        started.connection.close()
+
+
+def with_followers(author: User, count: int) -> list[int]:
+    """The ids of that many new followers, each with a list."""
+    ids = [FollowFactory.create(followed=author).follower_id for _ in range(count)]
+    for reader_id in ids:
+        materialise(reader_id)
+    return ids
+
+
+def test_a_round_delivers_many_tweets_at_once(ben: User, alyssa: User) -> None:
+    readers = with_followers(ben, 3)
+    tweets = TweetFactory.create_batch(4, author=ben) + TweetFactory.create_batch(2, author=alyssa)
+    assert run_round() == Round(claimed=6, finished=6, reached=12, failed=0)
+    assert all(listed(r) == [tweet.pk for tweet in tweets[3::-1]] for r in readers)
+    assert run_round() == Round()
+
+
+def test_a_long_fan_out_goes_on_where_the_last_round_left_it(ben: User) -> None:
+    with_followers(ben, 10)
+    TweetFactory.create(author=ben)
+    rounds = [run_round(followers=4) for _ in range(3)]
+    assert [r.reached for r in rounds] == [4, 4, 2]
+    assert [r.finished for r in rounds] == [0, 0, 1]
+
+
+def test_a_worker_that_dies_loses_a_round_and_not_the_tweet(
+    ben: User, worker: Callable[[], Worker]
+) -> None:
+    readers = with_followers(ben, 10)
+    TweetFactory.create(author=ben)
+    run_round(followers=4)
+    dying = worker()
+    dying.claim(rows=1, followers=4)
+    dying.push()
+    dying.die()
+    assert [run_round(followers=4).reached for _ in range(3)] == [4, 2, 0]
+    elements = [store.client().llen(store.keys(reader)[0]) for reader in readers]
+    assert elements == [2, 2, 2, 2, 3, 3, 3, 3, 2, 2]  # the placeholder, the tweet, repeats
+    assert all(len(listed(reader) or []) == 1 for reader in readers)
+
+
+def test_rows_take_turns(ben: User, alyssa: User) -> None:
+    with_followers(ben, 20)
+    [reader] = with_followers(alyssa, 1)
+    TweetFactory.create(author=ben)
+    run_round(followers=4)
+    tweet = TweetFactory.create(author=alyssa)
+    shared = run_round(followers=8)
+    assert (shared.claimed, shared.finished, shared.reached) == (2, 1, 5)
+    assert listed(reader) == [tweet.pk]
+
+
+def test_two_workers_share_what_is_pending(ben: User, worker: Callable[[], Worker]) -> None:
+    with_followers(ben, 1)
+    TweetFactory.create_batch(5, author=ben)
+    one, two = worker(), worker()
+    one.claim(rows=2, followers=100)
+    two.claim(rows=100, followers=100)
+    claimed = [[claim.tweet_id for claim in w.claims] for w in (one, two)]
+    assert [len(ids) for ids in claimed] == [2, 3]
+    assert not set(claimed[0]) & set(claimed[1])
+
+
+def test_deleting_a_tweet_does_not_wait_for_its_fan_out(
+    ben: User, worker: Callable[[], Worker], api: APIClient
+) -> None:
+    with_followers(ben, 2)
+    tweet = TweetFactory.create(author=ben)
+    at_work = worker()
+    at_work.claim(rows=1, followers=1)
+    at_work.push()
+    # With a lock in the way this would hang for ever, as nothing else ends the worker's round.
+    assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
+    at_work.finish()
+
+
+def test_a_retraction_waits_for_its_tweets_delivery(
+    ben: User, worker: Callable[[], Worker]
+) -> None:
+    [reader] = with_followers(ben, 1)
+    tweet = TweetFactory.create(author=ben)
+    slow, other = worker(), worker()
+    slow.claim(rows=1, followers=100)
+    tweet.delete()
+    other.claim(rows=100, followers=100)
+    assert other.claims == []
+    slow.push()
+    slow.finish()
+    assert run_round().finished == 1
+    assert listed(reader) == []
+
+
+def test_a_failing_row_does_not_hold_up_the_others_and_pauses_longer_each_time(
+    ben: User, alyssa: User
+) -> None:
+    [broken] = with_followers(ben, 1)
+    [reader] = with_followers(alyssa, 1)
+    store.client().delete(store.keys(broken)[0])
+    store.client().set(store.keys(broken)[0], "no list")
+    TweetFactory.create(author=ben)
+    tweet = TweetFactory.create(author=alyssa)
+    assert run_round() == Round(claimed=2, finished=1, reached=1, failed=1)
+    assert listed(reader) == [tweet.pk]
+    pauses = []
+    for attempts in range(1, 8):
+        row = FanOut.objects.get()
+        assert row.attempts == attempts
+        assert "WRONGTYPE" in row.last_error
+        pauses.append(round((row.next_attempt_at - timezone.now()).total_seconds()))
+        assert run_round() == Round()
+        FanOut.objects.update(next_attempt_at=timezone.now())
+        assert run_round().failed == 1
+    assert pauses == [1, 5, 30, 120, 600, 600, 600]
+    materialise(broken)
+    FanOut.objects.update(next_attempt_at=timezone.now())
+    assert run_round().finished == 1
+
+
+def test_a_row_that_no_entry_can_hold_fails_alone(ben: User) -> None:
+    [reader] = with_followers(ben, 1)
+    FanOut.objects.create(kind=FanOut.Kind.DELIVER, tweet_id=-1, author_id=ben.pk)
+    tweet = TweetFactory.create(author=ben)
+    assert run_round() == Round(claimed=2, finished=1, reached=1, failed=1)
+    assert listed(reader) == [tweet.pk]
+    assert FanOut.objects.get().last_error.startswith("ValueError")
+
+
+def test_the_admin_shows_a_failure_and_retries_it_now(ben: User, admin_client: Client) -> None:
+    row = FanOut.objects.create(kind=FanOut.Kind.DELIVER, tweet_id=-1, author_id=ben.pk)
+    run_round()
+    address = reverse("admin:timelines_fanout_changelist")
+    assert "ValueError" in admin_client.get(address).content.decode()
+    assert run_round() == Round()
+    action = {"action": "retry_now", "_selected_action": [row.pk]}
+    answer = admin_client.post(address, action, follow=True)
+    assert "1 fan-outs are due now" in answer.content.decode()
+    assert run_round().failed == 1
+
+
+def test_a_tweet_without_followers_is_done_with_at_once(ben: User) -> None:
+    TweetFactory.create(author=ben)
+    assert run_round() == Round(claimed=1, finished=1)
+
+
+def test_drain_goes_on_while_there_is_more_and_stops_when_its_time_is_up(ben: User) -> None:
+    more_than_two_rounds = 2 * fanout.ROUND_ROWS + 1
+    Tweet.objects.bulk_create(Tweet(author=ben, message="hi") for _ in range(more_than_two_rounds))
+    assert fanout.drain(seconds=0) is True
+    assert FanOut.objects.count() == fanout.ROUND_ROWS + 1
+    assert fanout.drain(seconds=60) is False
+    assert not FanOut.objects.exists()
+
+
+def test_a_bulk_insert_is_one_row_a_tweet_in_order(ben: User) -> None:
+    Tweet.objects.bulk_create([Tweet(author=ben, message=str(n)) for n in range(50)])
+    pending = FanOut.objects.order_by("id").values_list("tweet_id", flat=True)
+    assert list(pending) == sorted(Tweet.objects.values_list("id", flat=True))
+
+
+def test_everybody_following_nobody_is_nothing_to_do(db: None) -> None:
+    UserFactory.create_batch(3)
+    assert run_round() == Round()

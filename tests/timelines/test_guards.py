@@ -1,0 +1,169 @@
+"""Each guard of the rebuild protocol is needed: a history that goes wrong without it.
+
+In every history ben follows alyssa, and reads at its end. With all guards he is shown what the
+query says; with the history's own guard patched out he misses a tweet.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from django.conf import settings
+
+from tests.factories import FollowFactory, TweetFactory, UserFactory
+from tests.timelines.lists import all_pages, deliver_all, page, query
+from tests.timelines.machine import Valkey, own_valkey, small_lists
+from timelines import rebuild, store
+from timelines.store import Listed
+from users.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Scene(NamedTuple):
+    ben: User
+    alyssa: User
+    louis: User
+    valkey: Valkey
+
+    def alyssa_posts(self, count: int = 1) -> None:
+        """And all is delivered to whatever list there is."""
+        TweetFactory.create_batch(count, author=self.alyssa)
+        deliver_all()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, transactional_db: None) -> Iterator[Scene]:
+    ben, alyssa, louis = (UserFactory.create(username=n) for n in ("ben", "alyssa", "louis"))
+    FollowFactory.create(follower=ben, followed=alyssa)
+    with own_valkey(tmp_path) as valkey, small_lists():
+        yield Scene(ben, alyssa, louis, valkey)
+
+
+def a_rebuild_outlives_its_token(scene: Scene) -> None:
+    """Guard: the token. A slow rebuild finishes into the list that a second one has begun."""
+    slow = store.begin_rebuild(scene.ben.pk)
+    assert slow
+    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    scene.alyssa_posts()  # onto the first list
+    store.client().hset(store.keys(scene.ben.pk)[1], "busy_until", 0)
+    assert store.begin_rebuild(scene.ben.pk)  # a second list, without that tweet
+    store.finish_rebuild(scene.ben.pk, slow, **snapshot._asdict())
+
+
+def a_follow_comes_after_the_rebuild(scene: Scene) -> None:
+    """Guard: the version. The list was built from whom ben followed then."""
+    TweetFactory.create(author=scene.louis)
+    deliver_all()
+    page(scene.ben)
+    FollowFactory.create(follower=scene.ben, followed=scene.louis)
+
+
+def valkey_restarts_from_an_old_snapshot(scene: Scene) -> None:
+    """Guard: the run_id. List and state are back as they were, before the tweet was delivered."""
+    page(scene.ben)
+    scene.valkey.take_snapshot()
+    scene.alyssa_posts()
+    scene.valkey.restart(from_snapshot=True)
+
+
+def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
+    """Guard: the list must exist. While it did not, a push found nothing to land on."""
+    scene.alyssa_posts()
+    token = store.begin_rebuild(scene.ben.pk)
+    assert token
+    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    store.client().delete(store.keys(scene.ben.pk)[0])
+    scene.alyssa_posts()
+    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+
+
+def the_list_is_trimmed(scene: Scene) -> None:
+    """Guard: the floor. What a trim cut off must be looked for in Postgres."""
+    page(scene.ben)
+    scene.alyssa_posts(count=settings.HOME_TIMELINE_CAP + 3)
+
+
+def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
+    """Guard: the higher of two floors. The rebuild's own knows nothing of the trim."""
+    token = store.begin_rebuild(scene.ben.pk)
+    assert token
+    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    scene.alyssa_posts(count=settings.HOME_TIMELINE_CAP + 3)
+    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+
+
+History = Callable[[Scene], None]
+Patch = Callable[[pytest.MonkeyPatch, Path], None]
+
+
+def without_line(script: str, guard: str, instead: str) -> Patch:
+    """One of the Lua scripts with that text changed."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        shutil.copytree(store.LUA, folder / "lua")
+        file = folder / "lua" / f"{script}.lua"
+        assert file.read_text().count(guard) == 1
+        file.write_text(file.read_text().replace(guard, instead))
+        monkeypatch.setattr(store, "LUA", folder / "lua")
+
+    return patch
+
+
+def believing(is_believed: Callable[[Listed, int], bool]) -> Patch:
+    """Lists believed on other grounds."""
+    return lambda monkeypatch, _: monkeypatch.setattr(Listed, "is_believed", is_believed)
+
+
+GUARDS: list[tuple[History, Patch]] = [
+    (
+        a_rebuild_outlives_its_token,
+        without_line("finish", "redis.call('HGET', state, 'token') ~= ARGV[1]", "false"),
+    ),
+    (
+        a_follow_comes_after_the_rebuild,
+        believing(lambda listed, _: listed.is_same_server and listed.version is not None),
+    ),
+    (
+        valkey_restarts_from_an_old_snapshot,
+        believing(lambda listed, version: listed.version == version),
+    ),
+    (
+        the_list_is_evicted_during_the_rebuild,
+        without_line("finish", "redis.call('EXISTS', list) == 0", "false"),
+    ),
+    (
+        the_list_is_trimmed,
+        without_line("trim", "if redis.call('EXISTS', state) == 1 and", "if false and"),
+    ),
+    (
+        the_list_is_trimmed_during_the_rebuild,
+        without_line(
+            "finish",
+            "if tonumber(ARGV[3]) > tonumber(redis.call('HGET', state, 'floor'))",
+            "if true",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("history", [history for history, _ in GUARDS])
+def test_with_its_guard_a_history_goes_well(scene: Scene, history: History) -> None:
+    history(scene)
+    assert all_pages(scene.ben, limit=2) == query(scene.ben)
+
+
+@pytest.mark.parametrize(("history", "patch"), GUARDS)
+def test_without_its_guard_a_history_loses_a_tweet(
+    scene: Scene,
+    history: History,
+    patch: Patch,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    patch(monkeypatch, tmp_path)
+    history(scene)
+    shown = all_pages(scene.ben, limit=2)
+    assert set(shown) < set(query(scene.ben))

@@ -1,0 +1,261 @@
+"""Whatever is interleaved, a believed list lacks no delivered tweet; at rest pages are the query.
+
+TWIT_PROTOCOL_EXAMPLES sets the number of random histories, TWIT_PROTOCOL_STEPS their length.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.timelines.lists import all_pages, deliver_all, page, query
+from tests.timelines.machine import Valkey, Worker, believed, own_valkey, small_lists
+from timelines import fanout, rebuild, store
+from timelines.entries import Entry
+from timelines.models import FanOut
+from timelines.rebuild import Snapshot
+from timelines.store import Change
+from tweets.models import Tweet
+from users.models import Follow, User
+
+NAMES = ("ben", "alyssa", "louis")
+EXAMPLES = int(os.environ.get("TWIT_PROTOCOL_EXAMPLES", "200"))
+STEPS = int(os.environ.get("TWIT_PROTOCOL_STEPS", "40"))
+
+people = st.sampled_from(NAMES)
+some = st.integers(0, 9)
+
+
+class History(RuleBasedStateMachine):
+    """Everything that can happen, in steps."""
+
+    valkey: Valkey  # set by the test
+
+    def __init__(self) -> None:
+        super().__init__()
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM users_follow")
+            cursor.execute("DELETE FROM tweets_tweet")
+            cursor.execute("DELETE FROM timelines_fanout")
+            cursor.execute("DELETE FROM users_user")
+        store.client().flushall()
+        self.valkey.snapshot.unlink(missing_ok=True)
+        self.users = {name: User.objects.create(username=name).pk for name in NAMES}
+        self.workers = [Worker(), Worker()]
+        self.rebuilds: list[tuple[int, str, Snapshot | None]] = []
+        self.past_changes: list[Change] = []
+
+    @initialize(follows=st.sets(st.tuples(people, people)), posts=st.lists(people, max_size=6))
+    def begin_somewhere(self, follows: set[tuple[str, str]], posts: list[str]) -> None:
+        """Who follows whom, some tweets, and everybody's list built."""
+        for follower, followed in sorted(follows):
+            self.follow(follower, followed, ends=False)
+        for author in posts:
+            self.post(author, 1)
+        self.work_off()
+        self.read(set(NAMES), limit=2)
+        self.take_snapshot()
+
+    # What users do
+
+    @rule(author=people, count=st.integers(1, 5))
+    def post(self, author: str, count: int) -> None:
+        tweets = [Tweet(author_id=self.users[author], message="hello") for _ in range(count)]
+        Tweet.objects.bulk_create(tweets)
+
+    @rule(
+        how=st.sampled_from(["delete", "delete", "load again", "change author"]),
+        which=some,
+        author=people,
+    )
+    def change_a_tweet(self, how: str, which: int, author: str) -> None:
+        tweets = list(Tweet.objects.order_by("-id")[:10])
+        if how == "load again":  # as a fixture does with a tweet that was deleted
+            gone = FanOut.objects.exclude(tweet_id__in=Tweet.objects.values("id"))
+            tweets = [Tweet(pk=row.tweet_id, message="again") for row in gone.order_by("-id")]
+        if not tweets:
+            return
+        tweet = tweets[which % len(tweets)]
+        if how == "delete":
+            Tweet.objects.filter(pk=tweet.pk)._raw_delete("default")
+        elif how == "change author":
+            Tweet.objects.filter(pk=tweet.pk).update(author_id=self.users[author])
+        else:
+            tweet.author_id = self.users[author]
+            Tweet.objects.bulk_create([tweet])
+
+    @rule(follower=people, followed=people, ends=st.booleans())
+    def follow(self, follower: str, followed: str, ends: bool) -> None:
+        ids = {"follower_id": self.users[follower], "followed_id": self.users[followed]}
+        if ends:
+            Follow.objects.filter(**ids)._raw_delete("default")
+        elif follower != followed:
+            Follow.objects.bulk_create([Follow(**ids)], ignore_conflicts=True)
+
+    @rule(how=st.sampled_from(["sign up again", "load again", "rename", "rename"]), name=people)
+    def change_a_user(self, how: str, name: str) -> None:
+        user = User.objects.get(pk=self.users[name])
+        if how == "rename":
+            user.username, user.follows_version = f"{name} the second", 0  # a stale instance
+            user.save()
+            return
+        user.delete()
+        user = User(username=name)
+        if how == "load again":
+            user.pk = self.users[name]
+        user.save_base(raw=True)
+        self.users[name] = user.pk
+
+    @rule(names=st.sets(people), limit=st.integers(1, 5))
+    def read(self, names: set[str], limit: int) -> None:
+        for name in sorted(names):
+            reader = User.objects.get(pk=self.users[name])
+            shown = page(reader, limit=limit)
+            assert shown == sorted(set(shown), reverse=True)
+            assert set(shown) <= set(query(reader))
+
+    # What workers do
+
+    @rule()
+    def work_off(self) -> None:
+        """Rounds by a third worker, which leaves alone what the other two hold."""
+        while fanout.run_round().claimed:
+            pass
+
+    @rule(
+        number=st.integers(0, 1),
+        until=st.sampled_from(["claim", "push", "finish", "die"]),
+        rows=st.integers(1, 4),
+        followers=st.integers(1, 4),
+    )
+    def go_on_with_a_round(self, number: int, until: str, rows: int, followers: int) -> None:
+        worker = self.workers[number]
+        if not worker.claims:
+            worker.claim(rows, followers)
+        if until in {"push", "finish"} and worker.results is None:
+            worker.push()
+            self.past_changes += [
+                Change(Entry(claim.tweet_id, claim.author_id), claim.follower_ids)
+                for claim in worker.claims
+                if claim.kind == FanOut.Kind.DELIVER
+            ]
+        if until == "finish":
+            worker.finish()
+        elif until == "die":
+            worker.die()
+
+    @precondition(lambda self: self.past_changes)
+    @rule(which=some)
+    def deliver_again_late(self, which: int) -> None:
+        store.apply([self.past_changes[which % len(self.past_changes)]])
+
+    @rule(name=people, reads=st.booleans())
+    def begin_rebuild(self, name: str, reads: bool) -> None:
+        token = store.begin_rebuild(self.users[name])
+        if token:
+            self.rebuilds.append((self.users[name], token, None))
+            if reads:
+                self.go_on_with_a_rebuild(-1)
+
+    @precondition(lambda self: self.rebuilds)
+    @rule(which=some)
+    def go_on_with_a_rebuild(self, which: int) -> None:
+        reader_id, token, snapshot = self.rebuilds.pop(which % len(self.rebuilds))
+        if snapshot:
+            store.finish_rebuild(reader_id, token, **snapshot._asdict())
+        elif User.objects.filter(pk=reader_id).exists():
+            self.rebuilds.append((reader_id, token, rebuild.read_snapshot(reader_id)))
+
+    @precondition(lambda self: self.rebuilds)
+    @rule(which=some, begins=st.booleans())
+    def a_token_expires(self, which: int, begins: bool) -> None:
+        reader_id, *_ = self.rebuilds[which % len(self.rebuilds)]
+        state = store.keys(reader_id)[1]
+        if store.client().hexists(state, "busy_until"):
+            store.client().hset(state, "busy_until", 0)
+        if begins:
+            token = store.begin_rebuild(reader_id)
+            if token:
+                self.rebuilds.append((reader_id, token, None))
+
+    # What befalls Valkey
+
+    @rule(name=people, which=st.integers(0, 1))
+    def evict_list_or_state(self, name: str, which: int) -> None:
+        store.client().delete(store.keys(self.users[name])[which])
+
+    @rule()
+    def take_snapshot(self) -> None:
+        self.valkey.take_snapshot()
+
+    @rule(from_snapshot=st.sampled_from([True, True, False]))
+    def restart(self, from_snapshot: bool) -> None:
+        self.valkey.restart(from_snapshot=from_snapshot)
+
+    # What must hold
+
+    @invariant()
+    def a_believed_list_lacks_no_delivered_tweet(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(DELIVERED)
+            delivered = defaultdict(list)
+            for reader_id, tweet_id in cursor.fetchall():
+                delivered[reader_id].append(tweet_id)
+        for reader_id, version in User.objects.values_list("id", "follows_version"):
+            listed = believed(reader_id, version)
+            if listed:
+                due = {i for i in delivered[reader_id] if i > listed.floor}
+                assert due <= set(listed.tweet_ids)
+
+    def teardown(self) -> None:
+        for worker in self.workers:
+            worker.die()
+            worker.connection.close()
+        deliver_all()
+        for name in NAMES:
+            reader = User.objects.get(pk=self.users[name])
+            expected = query(reader)
+            for limit in range(1, len(expected) + 2):
+                assert all_pages(reader, limit) == expected
+
+
+# What nothing pending speaks of any more.
+DELIVERED = """
+    SELECT follow.follower_id, tweet.id
+    FROM tweets_tweet AS tweet
+    JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
+    WHERE NOT EXISTS (SELECT FROM timelines_fanout WHERE tweet_id = tweet.id)
+"""
+
+
+@pytest.fixture
+def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
+    with own_valkey(tmp_path) as server, small_lists():
+        yield server
+
+
+def test_any_history_keeps_the_promise(valkey: Valkey) -> None:
+    History.valkey = valkey
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        History,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
