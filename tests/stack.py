@@ -67,6 +67,12 @@ class Stack:
         wait_until(works)
         return child
 
+    def start_beat(self) -> None:
+        """Start the scheduler; it is at work soon after."""
+        schedule = str(self.folder / "schedule")
+        command = [sys.executable, "-m", "celery", "-A", "twit", "beat", "-s", schedule]
+        self._start("beat", [*command, "--pidfile", ""], {})
+
     def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
         log = self.folder / f"{name}.log"
         child = process.start(name, command, log=log, env=self.env | env, cwd=CHECKOUT)

@@ -249,7 +249,7 @@ def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
 
 def test_any_history_keeps_the_promise(valkey: Valkey) -> None:
     History.valkey = valkey
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         History,
         settings=settings(
             max_examples=EXAMPLES,

@@ -1,18 +1,22 @@
 """From POST to home timeline through real processes."""
 
 import gzip
+import json
 import re
 import shlex
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 
+from tests.psql import psql
 from tests.stack import CHECKOUT, Stack, wait_until
 from tests.timelines.lists import listed as listed_or_none
 from timelines import rebuild
+from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -63,6 +67,28 @@ def test_two_workers_share_the_work_and_one_goes_on_alone(stack: Stack) -> None:
     stack.kill("one")
     posted = post(10)
     wait_until(lambda: posted <= set(listed(2)))
+
+
+def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
+    stack: Stack, tmp_path: Path
+) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    rebuild.rebuild(2)
+    FanOut.objects.all().delete()
+    stack.start_worker("worker")
+    stack.start_beat()
+    loaded = tmp_path / "tweets.json"
+    tweet = {"model": "tweets.tweet", "pk": 100, "fields": {"author": 1, "message": "loaded"}}
+    loaded.write_text(json.dumps([tweet]))
+
+    psql("INSERT INTO tweets_tweet (id, author_id, message) VALUES (99, 1, 'by hand')")
+    wait_until(lambda: 99 in listed(2), seconds=10)
+    call_command("loaddata", str(loaded), verbosity=0)
+    wait_until(lambda: 100 in listed(2), seconds=10)
+    [created] = Tweet.objects.bulk_create([Tweet(author_id=1, message="in bulk")])
+    wait_until(lambda: created.pk in listed(2), seconds=10)
+    psql("DELETE FROM tweets_tweet WHERE id IN (99, 100)")
+    wait_until(lambda: not {99, 100} & set(listed(2)), seconds=10)
 
 
 def test_a_post_is_stored_although_the_broker_is_away(stack: Stack) -> None:

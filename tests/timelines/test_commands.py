@@ -1,0 +1,163 @@
+"""The operators' commands."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from tests.factories import FollowFactory, TweetFactory
+from tests.stack import CHECKOUT
+from tests.timelines.lists import deliver_all, listed, page
+from timelines import store
+from timelines.entries import Entry
+from timelines.models import FanOut
+from tweets.models import Tweet
+from users.models import Follow, User
+
+pytestmark = pytest.mark.django_db
+
+GRAPH = CHECKOUT.parent / "shared/data/twitter-follows.csv.gz"
+
+
+def run(command: str, *arguments: str) -> str:
+    out = io.StringIO()
+    call_command(command, *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def tweets(ben: User, alyssa: User) -> list[Tweet]:
+    """Three by alyssa, delivered to ben, who has a list."""
+    FollowFactory.create(follower=ben, followed=alyssa)
+    page(ben)
+    made = TweetFactory.create_batch(3, author=alyssa)
+    deliver_all()
+    return made
+
+
+def lose(tweet: Tweet, reader: User) -> None:
+    """Remove an entry by hand."""
+    entry = Entry(tweet.pk, tweet.author_id).encode()
+    assert store.client().lrem(store.keys(reader.pk)[0], 0, entry) == 1  # type: ignore[arg-type]
+
+
+def test_verify_finds_nothing_wrong_with_a_right_list(tweets: list[Tweet]) -> None:
+    assert run("verify_timelines").startswith("1 timelines, 1 believed: 0 missing, 0 surplus; 3 en")
+
+
+def test_verify_finds_a_lost_entry_and_repair_mends_it(ben: User, tweets: list[Tweet]) -> None:
+    lose(tweets[1], ben)
+    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+        run("verify_timelines", "ben")
+    told = run("verify_timelines", "--repair")
+    assert f"user {ben.pk}: 1 missing ({tweets[1].pk}), 0 surplus" in told
+    assert "1 rebuilt" in told
+    assert listed(ben.pk) == [tweet.pk for tweet in tweets[::-1]]
+    run("verify_timelines")
+
+
+def test_a_surplus_entry_is_told_and_is_no_error(ben: User, tweets: list[Tweet]) -> None:
+    Tweet.objects.filter(pk=tweets[0].pk).delete()
+    FanOut.objects.all().delete()
+    assert "0 missing, 1 surplus" in run("verify_timelines")
+
+
+def test_what_is_pending_is_not_missing(alyssa: User, tweets: list[Tweet]) -> None:
+    TweetFactory.create(author=alyssa)
+    assert "0 missing" in run("verify_timelines")
+
+
+def test_what_a_list_that_is_not_believed_lacks_is_no_error(
+    ben: User, louis: User, tweets: list[Tweet]
+) -> None:
+    TweetFactory.create(author=louis)
+    deliver_all()
+    FollowFactory.create(follower=ben, followed=louis)
+    told = run("verify_timelines")
+    assert "(not believed): 1 missing" in told
+    assert "1 timelines, 0 believed: 0 missing" in told
+
+
+def test_a_sample_is_that_many(ben: User, alyssa: User, louis: User) -> None:
+    for reader in (ben, alyssa, louis):
+        page(reader)
+    assert run("verify_timelines", "--sample", "2").startswith("2 timelines")
+
+
+def test_users_are_named_by_name_or_id(ben: User, louis: User, tweets: list[Tweet]) -> None:
+    page(louis)
+    assert run("forget_timelines", "ben") == "1 timelines forgotten\n"
+    assert (listed(ben.pk), listed(louis.pk)) == (None, [])
+    assert run("rebuild_timelines", str(ben.pk)) == "1 timelines rebuilt\n"
+    assert listed(ben.pk) == [tweet.pk for tweet in tweets[::-1]]
+
+
+def test_all_means_all_that_are_materialised(ben: User, louis: User, tweets: list[Tweet]) -> None:
+    assert run("rebuild_timelines", "--all") == "1 timelines rebuilt\n"
+    page(louis)
+    assert run("forget_timelines", "--all") == "2 timelines forgotten\n"
+    assert list(store.materialised()) == []
+
+
+@pytest.mark.parametrize("command", ["rebuild_timelines", "forget_timelines"])
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [([], "name some users"), (["ben", "--all"], "name some users"), (["bob"], "no user 'bob'")],
+)
+def test_it_must_be_said_whose(
+    ben: User, command: str, arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        run(command, *arguments)
+
+
+def test_a_rebuild_under_way_is_told(ben: User) -> None:
+    store.begin_rebuild(ben.pk)
+    assert "1 were being rebuilt already" in run("rebuild_timelines", "ben")
+
+
+def test_deliver_pending_says_what_it_did(ben: User, alyssa: User, tweets: list[Tweet]) -> None:
+    TweetFactory.create_batch(2, author=alyssa)
+    FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk)
+    told = run("deliver_pending")
+    assert told == "2 fan-outs done, 2 lists reached; 1 pending, 1 of them failing\n"
+    assert len(listed(ben.pk) or []) == 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["verify_timelines", "rebuild_timelines", "forget_timelines", "deliver_pending"],
+)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        call_command(command, "--help")
+    assert len(capsys.readouterr().out) > 400
+
+
+@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is not there")
+def test_the_real_graph_after_2000_tweets_shows_no_difference() -> None:
+    run("import_follows", str(GRAPH))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT follower_id FROM users_follow GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 200"
+        )
+        readers = [User.objects.get(pk=pk) for (pk,) in cursor.fetchall()]
+    followed = list(Follow.objects.values_list("followed_id", flat=True)[:: 68_328 // 1000])
+    for half in (0, 1):
+        Tweet.objects.bulk_create(
+            Tweet(author_id=followed[n], message=f"{n}")
+            for n in range(half, 1000 + half)
+            if n < len(followed)
+        )
+        for reader in readers[half::2]:
+            page(reader)
+        run("deliver_pending")
+    assert "200 timelines, 200 believed: 0 missing, 0 surplus" in run("verify_timelines")
+    victim = readers[0]
+    tweet = Tweet.objects.get(pk=(listed(victim.pk) or [])[5])
+    lose(tweet, victim)
+    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+        run("verify_timelines")
+    run("verify_timelines", "--repair")
+    assert "0 missing" in run("verify_timelines")

@@ -1,0 +1,102 @@
+"""What a page costs: round trips, and the plans of the queries behind it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from django.db import connection
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from tests.factories import FollowFactory, TweetFactory
+from tests.timelines.lists import deliver_all, page
+from timelines import fanout, hydration, rebuild
+from users import graph
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def redis_round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """redis_round_trips(): how many buffers went to the server since the last call."""
+    sent = 0
+    send: Any = redis.Connection.send_packed_command
+
+    def counting(self: redis.Connection, command: object, check_health: bool = True) -> None:
+        nonlocal sent
+        sent += 1
+        send(self, command, check_health)
+
+    def since() -> int:
+        nonlocal sent
+        count, sent = sent, 0
+        return count
+
+    monkeypatch.setattr(redis.Connection, "send_packed_command", counting)
+    return since
+
+
+def test_a_page_of_the_list_costs_one_round_trip_to_each_server(
+    ben: User,
+    alyssa: User,
+    redis_round_trips: Callable[[], int],
+    django_assert_num_queries: DjangoAssertNumQueries,
+    settings: Settings,
+) -> None:
+    FollowFactory.create(follower=ben, followed=alyssa)
+    TweetFactory.create_batch(30, author=alyssa)
+    deliver_all()
+    page(ben)
+    redis_round_trips()
+    for limit in (1, 20, 30):
+        with django_assert_num_queries(1):
+            assert len(page(ben, limit=limit)) == min(limit + 1, 30)
+        assert redis_round_trips() == 1
+
+
+def test_what_the_list_does_not_hold_costs_one_more_query(
+    ben: User,
+    alyssa: User,
+    redis_round_trips: Callable[[], int],
+    django_assert_num_queries: DjangoAssertNumQueries,
+    settings: Settings,
+) -> None:
+    settings.HOME_TIMELINE_CAP = 10
+    FollowFactory.create(follower=ben, followed=alyssa)
+    TweetFactory.create_batch(30, author=alyssa)
+    page(ben)
+    redis_round_trips()
+    with django_assert_num_queries(2):
+        assert len(page(ben, limit=20)) == 21
+    assert redis_round_trips() == 1
+
+
+@pytest.fixture
+def many(db: None) -> None:
+    """5,000 users with 30 follows each, one with 1,000; 100,000 tweets."""
+    graph.load(graph.power_law_edges(5_000, 30, seed=1), users_up_to=5_000)
+    graph.load((7, followed_id) for followed_id in range(8, 1_008))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tweets_tweet (author_id, message) "
+            "SELECT 1 + i %% 5000, 'message' FROM generate_series(1, %s) AS i",
+            [100_000],
+        )
+        cursor.execute("ANALYZE")
+
+
+def test_every_query_of_the_hot_paths_is_by_index_scans(many: None) -> None:
+    window = {"max_id": 2**63 - 1, "since_id": 0}
+    queries: dict[str, dict[str, Any]] = {
+        hydration.HYDRATE: {"reader_id": 7, "tweet_ids": list(range(50_000, 50_020))},
+        rebuild.PAGE: {"reader_id": 7, "limit": 21, **window},
+        rebuild.SNAPSHOT: {"reader_id": 7, "limit": 801, **window},
+        fanout.CLAIM: {"rows": 200, "followers": 65_536},
+    }
+    for query, parameters in queries.items():
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {query}", parameters)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        assert "Index" in plan
+        assert "Seq Scan" not in plan, plan

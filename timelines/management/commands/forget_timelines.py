@@ -1,0 +1,31 @@
+"""manage.py forget_timelines USER... | --all"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rich.progress import Progress
+
+from timelines import store
+from timelines.management.readers import add_readers, reader_ids
+
+
+class Command(BaseCommand):
+    """Drop home timelines from Redis."""
+
+    help = (
+        "Drop home timelines from Redis: those of the users named, or with --all every one. "
+        "Nothing is lost: the next read of each is answered from Postgres and rebuilds it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """USER... or --all."""
+        add_readers(parser, all_by_default=False)
+
+    def handle(self, *, users: list[str], **options: Any) -> None:
+        """Forget them and say how many."""
+        ids = reader_ids(users, everybody=options["all"])
+        with Progress() as progress:
+            for reader_id in progress.track(ids, description="Forgetting"):
+                store.forget([reader_id])
+        self.stdout.write(f"{len(ids):,} timelines forgotten")

@@ -1,0 +1,74 @@
+"""manage.py verify_timelines [USER...]"""
+
+import random
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.progress import Progress
+
+from timelines import rebuild
+from timelines.management.readers import add_readers, reader_ids
+from timelines.verify import Finding, verify
+
+SHOWN_IDS = 10  # of the tweets that a list misses, how many are named
+
+
+class Command(BaseCommand):
+    """Compare home timelines in Redis with Postgres."""
+
+    help = (
+        "Compare materialised home timelines with Postgres: all, or those of the users named. A "
+        "tweet is missing when it is delivered and a list that readers are shown lacks it: that "
+        "is an error, and the exit code is 1. A surplus entry (of a deleted tweet, say) is never "
+        "shown and only costs memory. A list that is not believed (its owner follows others now, "
+        "or Redis restarted) is rebuilt at the next read. May run beside the live service."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """USER..., --sample, --repair."""
+        add_readers(parser, all_by_default=True)
+        parser.add_argument("--sample", type=int, metavar="N", help="only N of them, at random")
+        parser.add_argument("--repair", action="store_true", help="rebuild what has differences")
+
+    def handle(self, *, users: list[str], sample: int | None, repair: bool, **options: Any) -> None:
+        """Report on each list with a difference. Raises CommandError if any misses a tweet."""
+        ids = reader_ids(users, everybody=not users)
+        if sample is not None and sample < len(ids):
+            ids = random.sample(ids, max(sample, 0))
+        findings: list[Finding] = []
+        repaired = 0
+        with Progress() as progress:
+            for reader_id in progress.track(ids, description="Verifying"):
+                finding = verify(reader_id)
+                if finding is None:
+                    continue
+                findings.append(finding)
+                if finding.missing or finding.surplus:
+                    self._describe(reader_id, finding)
+                    repaired += repair and rebuild.rebuild(reader_id)
+        self._summarise(findings)
+        wrong = sum(finding.is_wrong for finding in findings)
+        if repair:
+            self.stdout.write(f"{repaired:,} rebuilt")
+        elif wrong:
+            raise CommandError(f"{wrong:,} home timelines miss tweets; --repair rebuilds them")
+
+    def _describe(self, reader_id: int, finding: Finding) -> None:
+        missing = sorted(finding.missing, reverse=True)
+        named = ", ".join(map(str, missing[:SHOWN_IDS])) + (", ..." if missing[SHOWN_IDS:] else "")
+        self.stdout.write(
+            f"user {reader_id}{'' if finding.is_believed else ' (not believed)'}: "
+            f"{len(missing)} missing{f' ({named})' if named else ''}, "
+            f"{len(finding.surplus)} surplus"
+        )
+
+    def _summarise(self, findings: list[Finding]) -> None:
+        entries = sum(finding.entries for finding in findings)
+        memory = sum(finding.memory_bytes for finding in findings)
+        self.stdout.write(
+            f"{len(findings):,} timelines, {sum(f.is_believed for f in findings):,} believed: "
+            f"{sum(len(f.missing) for f in findings if f.is_believed):,} missing, "
+            f"{sum(len(f.surplus) for f in findings):,} surplus; {entries:,} entries in "
+            f"{memory:,} bytes ({memory / max(entries, 1):.1f} an entry)"
+        )
