@@ -18,7 +18,7 @@ def main() -> None:
         from django.conf import settings
 
         # Django's dummy backend speaks of ENGINE; what is missing is a server.
-        serverless = settings.configured and not settings.DATABASES["default"].get("HOST")
+        serverless = settings.configured and not settings.DATABASE_URL
         sys.exit(f"twit: {settings.NO_SERVERS if serverless else error}")
 
 

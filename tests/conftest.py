@@ -1,9 +1,12 @@
 """The cast, and clean servers for each test."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.db import connection
 from rest_framework.test import APIClient
 
 from tests.factories import FollowFactory, UserFactory
@@ -56,6 +59,8 @@ def follow() -> Callable[[User, User], Follow]:
 @pytest.fixture
 def stack(transactional_db: None, tmp_path: Path) -> Iterator[Stack]:
     """Real processes on this test's own database."""
-    running = Stack(tmp_path)
+    server = os.environ["DATABASE_URL"].rpartition("/")[0]
+    database = connection.settings_dict["NAME"]
+    running = Stack(tmp_path, f"{server}/{database}", settings.REDIS_URL)
     yield running
     running.stop()

@@ -1,4 +1,4 @@
-"""Twit's own processes on the test's database: web server and workers, started and stopped."""
+"""Twit's own processes: web server, workers and scheduler, started and stopped."""
 
 import os
 import signal
@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from django.conf import settings
-from django.db import connection
 
-from twit.celery import app
 from twit.local import process
 from twit.local.net import LOOPBACK, free_port
 
@@ -23,26 +20,24 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 class Stack:
     """The running processes. Logs go to `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         self.folder = folder
         self.children: dict[str, process.Child] = {}
         self.clients = ExitStack()
-        database = connection.settings_dict
-        self.env = os.environ | {
-            "DATABASE_URL": f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{database['NAME']}",
-            "REDIS_URL": settings.REDIS_URL,
-        }
+        self.env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
-    def start_web(self, **env: str) -> httpx.Client:
+    def start_web(self, port: int | None = None, **env: str) -> httpx.Client:
         """Start a web server; returns a client of it once it answers."""
-        port = free_port()
+        port = port or free_port()
         command = [
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
-            *("--port", str(port), "--blocking-threads", "2", "twit.wsgi:application"),
+            *("--port", str(port), "--blocking-threads", "4", "twit.wsgi:application"),
         ]
         child = self._start("web", command, env)
         address = f"http://{LOOPBACK}:{port}"
-        client = self.clients.enter_context(httpx.Client(base_url=address, timeout=30))
+        client = self.clients.enter_context(
+            httpx.Client(base_url=address, timeout=30, trust_env=False)
+        )
 
         def answers() -> bool:
             child.check_alive()
@@ -62,7 +57,7 @@ class Stack:
 
         def works() -> bool:
             child.check_alive()
-            return bool(app.control.ping(destination=[node], limit=1, timeout=0.5))
+            return f"{node} ready" in self.log(name)
 
         wait_until(works)
         return child

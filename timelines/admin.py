@@ -31,6 +31,10 @@ class FanOutAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         """No: there is nothing to edit, only to look at and to retry."""
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: FanOut | None = None) -> bool:
+        """No: a tweet that nothing pending speaks of counts as delivered."""
+        return False
+
     @admin.action(description="Retry now", permissions=["view"])
     def retry_now(self, request: HttpRequest, fan_outs: QuerySet[FanOut]) -> None:
         """Make it the chosen rows' turn."""

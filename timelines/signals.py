@@ -1,10 +1,13 @@
 """Receivers: guard, then enqueue after commit; nothing else."""
 
+import logging
 from typing import Any
 
 from django.db import transaction
 
-from timelines import tasks
+from timelines import store, tasks
+
+logger = logging.getLogger(__name__)
 
 
 def tweet_saved(created: bool, **kwargs: Any) -> None:
@@ -19,6 +22,9 @@ def tweet_deleted(**kwargs: Any) -> None:
 
 
 def _wake() -> None:
-    # Robust: the outbox holds the work already, so a broker that can't be reached is logged and
-    # does not turn an answer into an error.
-    tasks.fan_out.delay()
+    # The outbox holds the work already: without a wake-up the next sweep finds it. Robust, as an
+    # error here must not turn the answer to a change that is committed into one.
+    try:
+        tasks.wake()
+    except store.Unavailable as error:
+        logger.warning("No wake-up for the workers: %s", error)

@@ -18,13 +18,29 @@ from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.retry import Retry
 
+from timelines.breaker import Breaker
 from timelines.entries import Entry
 
 LUA = Path(__file__).parent / "lua"
 # How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
 REBUILD_SECONDS = 10
+# A reader waits this long at most, once an interval; workers, who send a round's pushes, longer.
+READ_SECONDS = 0.3
+PUSH_SECONDS = 5.0
+BREAKER_SECONDS = 2.0
+# Set while a wake-up is under way, so that a thousand posts send one; lost ones are soon forgotten.
+WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
+
+_breaker = Breaker(BREAKER_SECONDS)
+
+
+class Unavailable(Exception):
+    """Redis is away, frozen, out of memory or otherwise refuses. Nothing was believed or lost."""
 
 
 class Change(NamedTuple):
@@ -50,14 +66,37 @@ class Listed:
 
 
 @cache
-def client() -> redis.Redis:
-    """The process's Redis client; it connects at its first command, and again after a fork."""
+def client(timeout_seconds: float = READ_SECONDS) -> redis.Redis:
+    """The process's Redis client; it connects at its first command, and again after a fork.
+
+    It does not retry: pages and rounds each know better what to do instead. Raises
+    ImproperlyConfigured when no server is known.
+    """
+    if not settings.REDIS_URL:
+        raise ImproperlyConfigured(settings.NO_SERVERS)
     return redis.Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=settings.REDIS_SOCKET_SECONDS,
-        socket_connect_timeout=settings.REDIS_SOCKET_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
         redis_connect_func=_connect,
     )
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Say Unavailable for whatever Redis answers when it can't serve, and spare it for a while."""
+    if not _breaker.lets_through():
+        raise Unavailable("Redis was away a moment ago")
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        _breaker.trip()
+        raise Unavailable(str(error)) from error
+    except redis.ResponseError as error:  # it is there, and out of memory, read-only, ...
+        _breaker.reset()
+        raise Unavailable(str(error)) from error
+    _breaker.reset()
 
 
 def _connect(connection: Any) -> None:
@@ -69,17 +108,18 @@ def _connect(connection: Any) -> None:
 
 
 @contextmanager
-def _connection() -> Iterator[Any]:
-    """A connection to pack for by hand."""
-    pool = client().connection_pool
-    connection = pool.get_connection()
-    try:
-        yield connection
-    except BaseException:
-        connection.disconnect()  # unread replies must not answer the next command
-        raise
-    finally:
-        pool.release(connection)
+def _connection(timeout_seconds: float) -> Iterator[Any]:
+    """A connection to pack for by hand. Raises Unavailable."""
+    with _reaching():
+        pool = client(timeout_seconds).connection_pool
+        connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()  # unread replies must not answer the next command
+            raise
+        finally:
+            pool.release(connection)
 
 
 @cache
@@ -95,7 +135,7 @@ def keys(reader_id: int) -> tuple[str, str]:
 def read(reader_id: int, *, renew: bool = True) -> Listed | None:
     """The reader's list and state as of one moment, in one round trip; None if either is absent.
 
-    `renew` counts as the owner's reading: both live on for the whole expiry.
+    `renew` counts as the owner's reading: both live on for the whole expiry. Raises Unavailable.
     """
     list_key, state_key = keys(reader_id)
     commands: list[tuple[str | int, ...]] = [
@@ -107,13 +147,12 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
         commands += [
             ("EXPIRE", key, settings.HOME_TIMELINE_EXPIRY_SECONDS) for key in keys(reader_id)
         ]
-    with _connection() as connection:
+    with _connection(READ_SECONDS) as connection:
         connection.send_packed_command(connection.pack_commands([*commands, ("EXEC",)]))
         *_, (elements, state, *_) = [connection.read_response() for _ in (*commands, "EXEC")]
         server_run_id = connection.run_id
-    for reply in (elements, state):
-        if isinstance(reply, redis.ResponseError):
-            raise reply
+    if isinstance(elements, redis.ResponseError) or isinstance(state, redis.ResponseError):
+        return None  # no list, no hash: a rebuild puts that right
     version, run_id, floor = state
     if not elements or floor is None:
         return None
@@ -127,23 +166,31 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
 
 
 def begin_rebuild(reader_id: int) -> str | None:
-    """Start an empty list that collects pushes; its token, or None while another rebuild runs."""
+    """Start an empty list that collects pushes; its token, or None while another rebuild runs.
+
+    Raises Unavailable.
+    """
     token = secrets.token_hex(8)
     arguments = (token, REBUILD_SECONDS, settings.HOME_TIMELINE_EXPIRY_SECONDS)
-    return token if _script("begin")(keys(reader_id), arguments) else None
+    with _reaching():
+        return token if _script("begin")(keys(reader_id), arguments) else None
 
 
 def finish_rebuild(
     reader_id: int, token: str, *, version: int, floor: int, entries: Iterable[Entry]
 ) -> bool:
-    """Complete the list with what Postgres held since the rebuild began; False if it was lost."""
+    """Complete the list with what Postgres held since the rebuild began; False if it was lost.
+
+    Raises Unavailable.
+    """
     encoded = (entry.encode() for entry in entries)
-    return bool(_script("finish")(keys(reader_id), (token, version, floor, *encoded)))
+    with _reaching():
+        return bool(_script("finish")(keys(reader_id), (token, version, floor, *encoded)))
 
 
 def forget(reader_ids: Iterable[int]) -> None:
-    """Drop lists and states; the next read of each rebuilds it."""
-    with client().pipeline(transaction=False) as pipeline:
+    """Drop lists and states; the next read of each rebuilds it. Raises Unavailable."""
+    with _reaching(), client().pipeline(transaction=False) as pipeline:
         for reader_id in reader_ids:
             pipeline.unlink(*keys(reader_id))
         pipeline.execute()
@@ -153,6 +200,18 @@ def materialised() -> Iterator[int]:
     """The ids of all readers with a list, in no order; lists that come or go meanwhile may lack."""
     for key in client().scan_iter("home:{*}", count=1000, _type="list"):
         yield int(key[len("home:{") : -len("}")])
+
+
+def claim_wake_up() -> bool:
+    """Whether to send a wake-up: no, while one is under way. Raises Unavailable."""
+    with _reaching():
+        return bool(client().set(WAKE_KEY, 1, nx=True, ex=WAKE_SECONDS))
+
+
+def take_wake_up() -> None:
+    """A wake-up has arrived: what is committed from now on needs another. Raises Unavailable."""
+    with _reaching():
+        client().delete(WAKE_KEY)
 
 
 def memory_bytes(reader_id: int) -> int:
@@ -165,18 +224,18 @@ def apply(changes: Sequence[Change]) -> list[int | Exception]:
 
     Returns for each change how many lists it reached, or what was wrong with it: a ValueError for
     ids that no entry can hold, or the first error that one of the lists answered. A list that
-    overruns the cap by more than the slack is trimmed. Raises redis.ConnectionError or
-    redis.TimeoutError when the server is gone; any part may have been made by then.
+    overruns the cap by more than the slack is trimmed. Raises Unavailable; any part may have been
+    made by then.
     """
     packed = [_pack(change) for change in changes]
     overlong: list[int] = []
-    with _connection() as connection:
+    with _connection(PUSH_SECONDS) as connection:
         connection.send_packed_command([part for part in packed if isinstance(part, bytes)])
         results: list[int | Exception] = [
             _reached(connection, change.follower_ids, overlong) if isinstance(part, bytes) else part
             for change, part in zip(changes, packed, strict=True)
         ]
-    with client().pipeline(transaction=False) as pipeline:
+    with _reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
         for reader_id in overlong:
             _script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
         pipeline.execute()
@@ -191,7 +250,9 @@ def _reached(
     for follower_id in follower_ids:
         try:
             reply = connection.read_response()
-        except redis.ResponseError as answer:  # this list's alone: the others' replies follow
+        except redis.ResponseError as answer:
+            if not str(answer).startswith("WRONGTYPE"):
+                raise  # the server's, not this list's
             error = error or answer
             continue
         if reply:

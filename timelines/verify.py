@@ -52,6 +52,8 @@ def verify(reader_id: int) -> Finding | None:
     before = store.read(reader_id, renew=False)
     if before is None:
         return None
+    if before.version is None or not before.is_same_server:
+        return Finding(is_believed=False, entries=len(before.tweet_ids))
     version, delivered = _delivered(reader_id, before.floor)
     listed = store.read(reader_id, renew=False)
     if listed is None:

@@ -15,7 +15,7 @@ from tweets.paging import Window, page_response
 from tweets.serializers import DISPLAY_COLUMNS, NewTweetSerializer, displayed
 from users.models import User
 
-ID_PATTERN = "[0-9]+"
+ID_PATTERN = "[0-9]{1,19}"  # as many digits as a 64-bit id has
 
 
 def no_such_user(user_id: int) -> NotFound:

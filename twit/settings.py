@@ -64,14 +64,10 @@ DATABASES: dict[str, dict[str, Any]] = {
     if DATABASE_URL
     else {}
 }
-REDIS_SOCKET_SECONDS = 2.0
-
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "socket_connect_timeout": REDIS_SOCKET_SECONDS,
-    "socket_timeout": REDIS_SOCKET_SECONDS,
-}
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker as long as it takes
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 5.0, "socket_timeout": 5.0}
 # A request that can't publish says so in the log and goes on; it does not wait for a broker.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
@@ -163,6 +159,7 @@ SESSION_COOKIE_SECURE = TWIT_HTTPS
 CSRF_COOKIE_SECURE = TWIT_HTTPS
 
 REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "twit.errors.api_error",
     "DEFAULT_RENDERER_CLASSES": ["tweets.renderers.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": [
         "rest_framework.parsers.JSONParser",

@@ -9,8 +9,7 @@ from django.db.models.functions import Now
 class User(AbstractUser):
     """Someone who tweets and follows; `username` is unique."""
 
-    # Raised by a trigger whenever whom the user follows changes, and never lowered: another
-    # trigger keeps it when a stale instance is saved.
+    # Raised by a trigger whenever whom the user follows changes; what is saved here is ignored.
     follows_version = models.BigIntegerField(db_default=0, editable=False)
 
 

@@ -25,10 +25,10 @@ class Place:
         try:
             lock = self.lock_file.open()
             published = self.env_file.read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # nobody's, or another user's
             return {}
         with lock:
-            if _try_lock(lock):  # nobody holds it: `env` is what a killed one left
+            if _try_lock(lock, fcntl.LOCK_SH):  # nobody holds it: `env` is what a killed one left
                 return {}
         return dict(line.split("=", 1) for line in published.splitlines())
 
@@ -79,9 +79,9 @@ def write_private(file: Path, text: str) -> None:
         out.write(text)
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

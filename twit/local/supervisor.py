@@ -20,6 +20,7 @@ from twit.local.place import Occupied, Place
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 8000
+MAX_PORT = 65535
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -38,6 +39,7 @@ def main() -> int:
         return 1
     up = Up(place)
     try:
+        up.choose_port()
         up.start()
         place.announce(lock, f"pid {os.getpid()}, {up.address}")
         try:
@@ -49,7 +51,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except process.StepFailed as error:
-        print(f"FAILED\n\n{error}", file=sys.stderr)
+        print(f"FAILED\n{error}", file=sys.stderr)
         if error.log:
             print(f"What it said is at the end of {error.log}", file=sys.stderr)
         print("Once that is mended run `make up` again; nothing is lost.", file=sys.stderr)
@@ -67,12 +69,20 @@ class Up:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.children: list[process.Child] = []
-        wanted = int(os.environ.get("TWIT_PORT", DEFAULT_PORT))
+        self.port = 0
+        self.address = ""
+        self.admin_password = ""
+
+    def choose_port(self) -> None:
+        """TWIT_PORT, or a free one where that is busy. Raises StepFailed if it is no port."""
+        asked = os.environ.get("TWIT_PORT") or str(DEFAULT_PORT)
+        wanted = int(asked) if asked.isascii() and asked.isdigit() else 0
+        if not 1 <= wanted <= MAX_PORT:
+            raise process.StepFailed(f"TWIT_PORT is {asked!r}: a number from 1 to {MAX_PORT}")
         self.port = free_port(wanted)
         if self.port != wanted:
-            print(f"Port {wanted} is busy: Twit takes {self.port} (TWIT_PORT picks another).")
+            print(f"Port {wanted} can't be had: Twit takes {self.port} (TWIT_PORT picks another).")
         self.address = f"http://{LOOPBACK}:{self.port}"
-        self.admin_password = ""
 
     def start(self) -> None:
         """Start all parts, each ready before the next step needs it. Raises StepFailed."""
@@ -82,6 +92,7 @@ class Up:
             "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
             "TWIT_OPEN_API": "on",
             "TWIT_HTTPS": "off",
+            "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
         }
         self.place.publish(variables)
         os.environ.update(variables)
@@ -195,7 +206,7 @@ def wait_for(child: process.Child, is_ready: Callable[[], bool], seconds: float 
 def answers(address: str) -> bool:
     """Whether the API answers there."""
     try:
-        return httpx.get(f"{address}/tweets?limit=1").is_success
+        return httpx.get(f"{address}/tweets?limit=1", trust_env=False).is_success
     except httpx.TransportError:
         return False
 

@@ -29,6 +29,7 @@ def start(
         dir "{home}"
         requirepass {password}
         save ""
+        databases 1024
         appendonly {"yes" if durable else "no"}
         appendfsync everysec
         maxmemory-policy volatile-lru
@@ -53,3 +54,6 @@ def start(
                     child.stop()
                     raise process.StepFailed(f"Valkey does not answer: {error}", log) from error
                 time.sleep(0.02)
+            except BaseException:
+                child.stop()
+                raise

@@ -3,17 +3,20 @@
 from django.db import migrations, models
 
 
-# The versions come from one sequence, so none is ever used twice, not even by a user who is deleted
-# and loaded again under the same id. One statement costs one update a follower; locks are taken in
-# the order of ids, so two loads can't deadlock.
+# A version is a time, in microseconds, and higher than the one before it: so none is used twice, not
+# by a user who is deleted and loaded again under the same id, nor after a restore from a backup. No
+# version from outside is taken, be it a stale instance's or a fixture's. A statement costs one
+# update a follower; locks are taken in the order of ids, so two loads can't deadlock.
 TRIGGERS = """
-    CREATE SEQUENCE users_follows_version_seq;
+    CREATE FUNCTION users_next_version(before bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+        SELECT greatest(before + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+    $$;
 
     CREATE FUNCTION users_follows_changed() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM FROM users_user WHERE id IN (SELECT follower_id FROM changed)
         ORDER BY id FOR NO KEY UPDATE;
-        UPDATE users_user SET follows_version = nextval('users_follows_version_seq')
+        UPDATE users_user SET follows_version = users_next_version(follows_version)
         WHERE id IN (SELECT follower_id FROM changed);
         RETURN NULL;
     END $$;
@@ -34,24 +37,35 @@ TRIGGERS = """
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION users_follows_changed();
 
-    CREATE FUNCTION users_keep_follows_version() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION users_first_version() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.follows_version = users_next_version(0);
+        RETURN NEW;
+    END $$;
+
+    CREATE TRIGGER users_version_begins BEFORE INSERT ON users_user
+    FOR EACH ROW EXECUTE FUNCTION users_first_version();
+
+    CREATE FUNCTION users_keep_version() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         NEW.follows_version = OLD.follows_version;
         RETURN NEW;
     END $$;
 
-    CREATE TRIGGER users_follows_version_only_rises BEFORE UPDATE ON users_user
-    FOR EACH ROW WHEN (NEW.follows_version < OLD.follows_version)
-    EXECUTE FUNCTION users_keep_follows_version();
+    CREATE TRIGGER users_version_is_no_input BEFORE UPDATE ON users_user
+    FOR EACH ROW
+    WHEN (NEW.follows_version <> OLD.follows_version AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION users_keep_version();
 """
 NO_TRIGGERS = """
     DROP TRIGGER users_follows_inserted ON users_follow;
     DROP TRIGGER users_follows_deleted ON users_follow;
     DROP TRIGGER users_follows_updated_from ON users_follow;
     DROP TRIGGER users_follows_updated_to ON users_follow;
-    DROP TRIGGER users_follows_version_only_rises ON users_user;
-    DROP FUNCTION users_follows_changed, users_keep_follows_version;
-    DROP SEQUENCE users_follows_version_seq;
+    DROP TRIGGER users_version_begins ON users_user;
+    DROP TRIGGER users_version_is_no_input ON users_user;
+    DROP FUNCTION users_follows_changed, users_first_version, users_keep_version,
+        users_next_version;
 """
 
 

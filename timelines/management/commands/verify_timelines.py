@@ -37,6 +37,7 @@ class Command(BaseCommand):
         if sample is not None and sample < len(ids):
             ids = random.sample(ids, max(sample, 0))
         findings: list[Finding] = []
+        wrong = 0
         repaired = 0
         with Progress() as progress:
             for reader_id in progress.track(ids, description="Verifying"):
@@ -46,12 +47,14 @@ class Command(BaseCommand):
                 findings.append(finding)
                 if finding.missing or finding.surplus:
                     self._describe(reader_id, finding)
-                    repaired += repair and rebuild.rebuild(reader_id)
+                    if repair and rebuild.rebuild(reader_id):
+                        repaired += 1
+                    elif finding.is_wrong:
+                        wrong += 1
         self._summarise(findings)
-        wrong = sum(finding.is_wrong for finding in findings)
         if repair:
             self.stdout.write(f"{repaired:,} rebuilt")
-        elif wrong:
+        if wrong:
             raise CommandError(f"{wrong:,} home timelines miss tweets; --repair rebuilds them")
 
     def _describe(self, reader_id: int, finding: Finding) -> None:

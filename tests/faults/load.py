@@ -1,0 +1,163 @@
+"""Clients that post, delete, follow, unfollow and read, and remember what was acknowledged."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import psycopg
+
+from tests.faults.cluster import Cluster
+
+PAUSE_SECONDS = 0.01
+
+
+@dataclass
+class Oracle:
+    """What the service has acknowledged, and what it did wrong."""
+
+    posted: dict[int, int] = field(default_factory=dict)  # 201: the tweet's id, its author's
+    to_delete: set[int] = field(default_factory=set)  # asked for, answered or not
+    deleted: set[int] = field(default_factory=set)  # 204
+    unfollowed: set[tuple[int, int]] = field(default_factory=set)  # committed, until followed again
+    wrongs: list[str] = field(default_factory=list)
+    longest_seconds: float = 0.0
+    unavailable: int = 0  # answers of 503
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Clients:
+    """Threads at work on a cluster, the same for the same seed but for their timing."""
+
+    def __init__(self, cluster: Cluster, users: int, seed: int = 1) -> None:
+        self.cluster, self.users, self.seed = cluster, users, seed
+        self.oracle = Oracle()
+        self._over = threading.Event()
+
+    @contextmanager
+    def at_work(self) -> Iterator[Oracle]:
+        """Work meanwhile."""
+        kinds = (self._post, self._post, self._delete, self._follow, self._read, self._read)
+        threads = [
+            threading.Thread(target=self._loop, args=(kind, self.seed * 100 + number))
+            for number, kind in enumerate(kinds)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self.oracle
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+
+    def _loop(self, act: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
+        rng = random.Random(seed)
+        with httpx.Client(base_url=self.cluster.address, timeout=30) as client:
+            while not self._over.is_set():
+                try:
+                    act(client, rng)
+                except (httpx.TransportError, psycopg.OperationalError):
+                    time.sleep(0.1)  # not acknowledged: may have happened or not
+                except Exception as error:
+                    self.oracle.wrongs.append(repr(error))
+                    raise
+                time.sleep(PAUSE_SECONDS)
+
+    def _ask(self, client: httpx.Client, method: str, path: str, **body: object) -> httpx.Response:
+        started = time.monotonic()
+        answer = client.request(method, path, json=body or None)
+        oracle = self.oracle
+        with oracle.lock:
+            oracle.longest_seconds = max(oracle.longest_seconds, time.monotonic() - started)
+            oracle.unavailable += answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            if answer.is_server_error and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                oracle.wrongs.append(f"{method} {path}: {answer.status_code}")
+        return answer
+
+    def _post(self, client: httpx.Client, rng: random.Random) -> None:
+        author = rng.randint(1, self.users)
+        answer = self._ask(client, "POST", "/tweets", userId=author, message="hello")
+        if answer.status_code == httpx.codes.CREATED:
+            self.oracle.posted[int(answer.json()["id"])] = author
+
+    def _delete(self, client: httpx.Client, rng: random.Random) -> None:
+        time.sleep(5 * PAUSE_SECONDS)
+        candidates = [i for i in list(self.oracle.posted) if i not in self.oracle.to_delete]
+        if candidates:
+            tweet_id = rng.choice(candidates[-50:])
+            self.oracle.to_delete.add(tweet_id)
+            answer = self._ask(client, "DELETE", f"/tweets/{tweet_id}")
+            if answer.status_code == httpx.codes.NO_CONTENT:
+                self.oracle.deleted.add(tweet_id)
+
+    def _follow(self, client: httpx.Client, rng: random.Random) -> None:
+        time.sleep(5 * PAUSE_SECONDS)
+        edge = (rng.randint(1, self.users), rng.randint(1, self.users))
+        if edge[0] == edge[1]:
+            return
+        if rng.random() < 0.5:
+            self.oracle.unfollowed.discard(edge)
+            self.cluster.sql(
+                "INSERT INTO users_follow (follower_id, followed_id) VALUES (%s, %s) "
+                "ON CONFLICT DO NOTHING",
+                *edge,
+            )
+        else:
+            self.cluster.sql(
+                "DELETE FROM users_follow WHERE follower_id = %s AND followed_id = %s", *edge
+            )
+            self.oracle.unfollowed.add(edge)
+
+    def _read(self, client: httpx.Client, rng: random.Random) -> None:
+        reader = rng.randint(1, self.users)
+        deleted, unfollowed = set(self.oracle.deleted), set(self.oracle.unfollowed)
+        answer = self._ask(client, "GET", f"/tweets/followed/{reader}?limit=50")
+        if answer.status_code != httpx.codes.OK:
+            return
+        ids = [int(tweet["id"]) for tweet in answer.json()]
+        wrongs = self.oracle.wrongs
+        if ids != sorted(set(ids), reverse=True):
+            wrongs.append(f"reader {reader}: repeated or out of order: {ids}")
+        if deleted & set(ids):
+            wrongs.append(f"reader {reader}: deleted and shown: {deleted & set(ids)}")
+        for tweet in answer.json():
+            edge = (reader, int(tweet["userId"]))
+            if edge in unfollowed and edge in self.oracle.unfollowed:
+                wrongs.append(f"reader {reader}: unfollowed and shown: {tweet}")
+
+
+def compare(cluster: Cluster, oracle: Oracle, users: int) -> None:
+    """At rest: nothing acknowledged is lost, and every home timeline is right to its end."""
+    assert oracle.wrongs == []
+    stored = {tweet_id for (tweet_id,) in cluster.sql("SELECT id FROM tweets_tweet")}
+    assert set(oracle.posted) - oracle.to_delete <= stored
+    assert not oracle.deleted & stored
+    with httpx.Client(base_url=cluster.address, timeout=30) as client:
+        for _ in range(2):  # as it stands, and once every list has been read and rebuilt
+            for reader in range(1, users + 1):
+                assert _scroll(client, reader) == _query(cluster, reader), f"reader {reader}"
+    cluster.manage("verify_timelines")
+
+
+def _scroll(client: httpx.Client, reader: int) -> list[int]:
+    seen: list[int] = []
+    address: str | None = f"/tweets/followed/{reader}?limit=200"
+    while address:
+        answer = client.get(address).raise_for_status()
+        seen += [int(tweet["id"]) for tweet in answer.json()]
+        address = answer.links.get("next", {}).get("url")
+    return seen
+
+
+def _query(cluster: Cluster, reader: int) -> list[int]:
+    rows = cluster.sql(
+        "SELECT tweet.id FROM tweets_tweet AS tweet "
+        "JOIN users_follow AS follow ON follow.followed_id = tweet.author_id "
+        "WHERE follow.follower_id = %s ORDER BY 1 DESC",
+        reader,
+    )
+    return [tweet_id for (tweet_id,) in rows]

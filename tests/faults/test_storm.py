@@ -1,0 +1,30 @@
+"""A random fault every 2 to 4 s for a minute. TWIT_STORMS sets how many storms, each seeded."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.faults.cluster import STORM_FAULTS, Cluster
+from tests.faults.conftest import Report
+from tests.faults.load import Clients, compare
+
+USERS = 100
+STORMS = int(os.environ.get("TWIT_STORMS", "1"))
+STORM_SECONDS = 60
+
+
+@pytest.mark.parametrize("seed", range(STORMS))
+def test_a_storm_loses_nothing(cluster: Cluster, seed: int, report: Report) -> None:
+    rng = random.Random(seed)
+    clients = Clients(cluster, USERS, seed)
+    with clients.at_work() as oracle:
+        end = time.monotonic() + STORM_SECONDS
+        while time.monotonic() < end:
+            time.sleep(rng.uniform(2, 4))
+            rng.choice(STORM_FAULTS)(cluster)
+        ended = time.monotonic()
+    cluster.wait_until_delivered(120)
+    report(f"storm {seed}", oracle, time.monotonic() - ended)
+    compare(cluster, oracle, USERS)

@@ -1,0 +1,42 @@
+"""Every error of the API as JSON."""
+
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, JsonResponse
+from rest_framework import status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+RETRY_AFTER_SECONDS = 1
+
+
+def api_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's answer to an error in a view; 503 while Postgres is away or gives up on a request."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return Response(
+            {"detail": "The database is not available. Please try again."},
+            status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    return exception_handler(error, context)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """400 outside of DRF's views."""
+    return JsonResponse({"detail": "Bad request."}, status=400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """403 outside of DRF's views."""
+    return JsonResponse({"detail": "Permission denied."}, status=403)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """404 for a path that leads nowhere."""
+    return JsonResponse({"detail": f"There is nothing at {request.path}."}, status=404)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """500."""
+    return JsonResponse({"detail": "Internal server error."}, status=500)
