@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: up test check format proto constraints clean
+.PHONY: up test faults check format proto constraints clean
 
 up: .venv/local.stamp  ## everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m twit.local
 
 test: .venv/dev.stamp  ## the whole test suite
-	@exec $(BIN)/python -m pytest -n auto
+	@exec $(BIN)/python -m pytest -n auto --ignore tests/faults
+
+faults: .venv/dev.stamp  ## kill everything, ten storms too, and print what it cost (20 minutes)
+	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
 
 check: .venv/dev.stamp  ## lint, types, contracts, migrations
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """The cast, and clean servers for each test."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.factories import FollowFactory, UserFactory
 from tests.stack import Stack
 from timelines import store
 from users.models import Follow, User
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
 
 
 @pytest.fixture(autouse=True)

@@ -91,9 +91,9 @@ class Stack:
             child.stop()
 
 
-def wait_until(is_so: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(is_so: Callable[[], Any], seconds: float = 30, pause_seconds: float = 0.02) -> None:
     """Return once `is_so`; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause_seconds)

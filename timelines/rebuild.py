@@ -13,9 +13,9 @@ from users.models import User
 
 # The newest `limit` tweets of the followed accounts within the bounds. Only the `limit` accounts
 # whose newest tweet is newest can have a tweet among them: each account before them has at least
-# one tweet that is newer. So one probe an account finds those, and only theirs are read on, down to
-# the last one's newest. With 3,000 follows and 1,000,000 tweets a page of 20 takes 16 ms; reading 20
-# of each account, 57 ms.
+# one tweet that is newer. So one probe an account finds those, and only theirs are read on, down
+# to the last one's newest. With 3,000 follows and 1,000,000 tweets a page of 20 takes 16 ms;
+# reading 20 of each account, 57 ms.
 _NEWEST = """
     WITH active AS MATERIALIZED (
         SELECT follow.followed_id, newest.id AS newest_id

@@ -23,7 +23,6 @@ class Cluster(Stack):
     """Durable Postgres and Valkey, a web server, two workers and the scheduler."""
 
     def __init__(self, folder: Path, users: int = 100, mean_follows: int = 10) -> None:
-        folder.chmod(0o755)
         self.postgres_port, self.valkey_port, self.web_port = (free_port() for _ in range(3))
         self.folder = folder
         self.start_postgres()
@@ -83,12 +82,23 @@ class Cluster(Stack):
         [(count,)] = self.sql("SELECT count(*) FROM timelines_fanout WHERE attempts = 0")
         return int(count)
 
+    def wait_until_claimed(self) -> None:
+        """Wait until a worker is in the middle of a round."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            wait_until(lambda: connection.execute(_CLAIMED).fetchone(), pause_seconds=0)
+
     def wait_until_delivered(self, seconds: float = 60) -> float:
         """Wait until nothing is pending; how many seconds it took."""
         started = time.monotonic()
         wait_until(lambda: self.pending() == 0, seconds)
         return time.monotonic() - started
 
+
+_CLAIMED = """
+    SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
+    WHERE relname = 'timelines_fanout' AND mode = 'RowShareLock' AND granted
+    AND pid <> pg_backend_pid()
+"""
 
 Fault = Callable[[Cluster], None]
 

@@ -1,6 +1,8 @@
 """The figures of all faults, in a table at the end."""
 
+import shutil
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,11 +20,14 @@ FairnessReport = Callable[[list[float], list[float], list[float]], None]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A running cluster of 100 users."""
-    made = Cluster(tmp_path)
+def cluster() -> Iterator[Cluster]:
+    """A running cluster of 100 users, in a folder that Postgres's own account may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="twit-faults-"))
+    folder.chmod(0o755)
+    made = Cluster(folder)
     yield made
     made.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

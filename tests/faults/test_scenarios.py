@@ -9,7 +9,6 @@ from tests.faults import cluster as faults
 from tests.faults.cluster import Cluster, Fault
 from tests.faults.conftest import Report
 from tests.faults.load import Clients, compare
-from tests.stack import wait_until
 
 USERS = 100
 
@@ -64,7 +63,7 @@ def test_a_worker_killed_ten_times_in_a_long_fan_out_loses_nothing(cluster: Clus
     for _ in range(tweets):
         answer = httpx.post(f"{cluster.address}/tweets", json={"userId": 1, "message": "hello"})
         assert answer.status_code == 201
-        wait_until(lambda: cluster.sql("SELECT FROM pg_locks WHERE mode = 'RowShareLock'"))
+        cluster.wait_until_claimed()
         faults.worker_killed(cluster)
     cluster.wait_until_delivered()
     told = cluster.manage("verify_timelines")

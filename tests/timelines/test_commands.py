@@ -100,6 +100,19 @@ def test_all_means_all_that_are_materialised(ben: User, louis: User, tweets: lis
     assert list(store.materialised()) == []
 
 
+def test_the_list_of_a_deleted_user_stops_no_command(ben: User, tweets: list[Tweet]) -> None:
+    ben.delete()
+    assert "1 timelines, 0 believed: 0 missing" in run("verify_timelines", "--repair")
+    assert list(store.materialised()) == []
+
+
+def test_what_could_not_be_repaired_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
+    lose(tweets[1], ben)
+    store.client().hset(store.keys(ben.pk)[1], "busy_until", 2**40)
+    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+        run("verify_timelines", "--repair")
+
+
 @pytest.mark.parametrize("command", ["rebuild_timelines", "forget_timelines"])
 @pytest.mark.parametrize(
     ("arguments", "complaint"),

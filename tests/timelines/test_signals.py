@@ -50,8 +50,9 @@ def test_a_deleted_tweet_wakes_a_worker(ben: User) -> None:
     assert wake_ups() == 1
 
 
-def test_many_tweets_send_one_wake_up_until_it_has_arrived(ben: User) -> None:
+def test_many_tweets_send_one_wake_up_until_it_has_arrived(db: None) -> None:
     call_command("loaddata", "demo", verbosity=0)
+    ben = User.objects.get(username="ben")
     TweetFactory.create_batch(3, author=ben)
     assert wake_ups() == 1
     TweetFactory.create(author=ben)

@@ -91,13 +91,16 @@ def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
     wait_until(lambda: not {99, 100} & set(listed(2)), seconds=10)
 
 
-def test_a_post_is_stored_although_the_broker_is_away(stack: Stack) -> None:
-    User.objects.create(pk=1, username="ben")
+def test_without_redis_posts_are_stored_and_timelines_come_from_postgres(stack: Stack) -> None:
+    call_command("loaddata", "demo", verbosity=0)
     web = stack.start_web(REDIS_URL="redis://127.0.0.1:1/0")
     response = web.post("/tweets", json={"userId": 1, "message": "hello"})
     assert response.status_code == 201
-    assert web.get("/tweets").json() == [response.json()]
-    assert "Error calling" in stack.log("web")
+    shown = web.get("/tweets/followed/2").json()
+    assert shown[0] == response.json()
+    assert [tweet["id"] for tweet in shown] == ["9", "7", "5", "1"]
+    assert web.get("/tweets/followed/999").status_code == 404
+    assert "No wake-up for the workers" in stack.log("web")
 
 
 def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
