@@ -24,12 +24,18 @@ class Valkey:
         self.home, self.log = folder / "valkey", folder / "valkey.log"
         self.snapshot = folder / "snapshot.rdb"
         self.port = free_port()
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
         self.child, self.url = valkey.start(
             self.home, password="tests", log=self.log, durable=False, port=self.port
         )
+
+    def freeze(self) -> None:
+        self.child.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.child.process.send_signal(signal.SIGCONT)
 
     def take_snapshot(self) -> None:
         store.client().save()
@@ -42,7 +48,7 @@ class Valkey:
         (self.home / "dump.rdb").unlink(missing_ok=True)
         if from_snapshot and self.snapshot.exists():
             shutil.copy(self.snapshot, self.home / "dump.rdb")
-        self._start()
+        self.start()
 
 
 @contextmanager

@@ -174,3 +174,15 @@ def test_the_real_graph_after_2000_tweets_shows_no_difference() -> None:
         run("verify_timelines")
     run("verify_timelines", "--repair")
     assert "0 missing" in run("verify_timelines")
+
+
+def test_status_tells_of_the_backlog_and_of_who_works_on_it(
+    ben: User, alyssa: User, tweets: list[Tweet]
+) -> None:
+    TweetFactory.create_batch(2, author=alyssa)
+    FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk, attempts=3)
+    told = dict(line.split(maxsplit=1) for line in run("fanout_status").splitlines())
+    assert told["pending"] == "3"
+    assert told["failing"] == "1"
+    assert told["workers"] == told["wake-ups"] == "0"
+    assert float(told["oldest"].removesuffix(" s")) >= 0

@@ -35,8 +35,9 @@ class Command(BaseCommand):
         try:
             answers = current_app.control.ping(timeout=1.0) or []
             with current_app.connection_for_read() as connection:
-                queue = connection.SimpleQueue(current_app.conf.task_default_queue)
-                waiting = queue.qsize()
+                queue = current_app.amqp.queues[current_app.conf.task_default_queue]
+                declared: Any = queue(connection.default_channel).queue_declare()
+                waiting = declared.message_count
         except OperationalError as error:
             self.stdout.write(f"broker    does not answer: {error}")
             return
