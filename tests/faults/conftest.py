@@ -35,7 +35,7 @@ def report() -> Report:
     """report(fault, oracle, seconds): one row of the table."""
 
     def add(fault: str, oracle: Oracle, seconds: float) -> None:
-        lost = len(oracle.wrongs)
+        lost = len(oracle.wrongs)  # and those that `compare` finds fail the test
         figures = (f"{oracle.longest_seconds:.2f}", f"{seconds:.1f}", str(oracle.unavailable))
         _rows.append((fault, str(len(oracle.posted)), *figures, str(lost)))
 

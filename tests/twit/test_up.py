@@ -112,6 +112,11 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
     counted = python(checkout, "manage.py", "shell", "-v0", "-c", "print(Tweet.objects.count())")
     assert counted.stdout.strip() == str(len(tweets)), counted.stderr
 
+    worker = next(line for line in processes_in(checkout) if "worker" in line)
+    killed = subprocess.run(["pkill", "-9", "-f", worker.replace("\0", " ").strip()], check=False)
+    assert killed.returncode == 0
+    wait_until(lambda: any("worker" in line for line in processes_in(checkout)))
+
     end(process, checkout, signal.SIGINT)
     for command in ("manage.py migrate", "-m celery -A twit worker"):
         refused = python(checkout, *command.split())

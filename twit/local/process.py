@@ -5,10 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+TOO_SOON_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -29,12 +33,25 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     stop_signal: signal.Signals
+    start_again: Callable[[], "Child"]
+    started: float = field(default_factory=time.monotonic)
 
     def check_alive(self) -> None:
         """Raise StepFailed, naming the log, if it ended."""
         code = self.process.poll()
         if code is not None:
             raise StepFailed(f"{self.name} ended with code {code}", self.log)
+
+    def replace(self) -> "Child":
+        """Start it anew, after it ended by itself, with nothing left of it.
+
+        Raises StepFailed if it had only just been started: then that would not help.
+        """
+        if time.monotonic() - self.started < TOO_SOON_SECONDS:
+            self.check_alive()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.start_again()
 
     def stop(self, seconds: float = 15.0) -> None:
         """Ask it to end; after `seconds` kill it with all that it started."""
@@ -86,4 +103,15 @@ def start(
     assert process.stdin is not None
     process.stdin.write(stdin)
     process.stdin.close()
-    return Child(name, process, log, stop_signal)
+    again = partial(
+        start,
+        name,
+        command,
+        log=log,
+        stop_signal=stop_signal,
+        env=env,
+        cwd=cwd,
+        user=user,
+        stdin=stdin,
+    )
+    return Child(name, process, log, stop_signal, again)

@@ -172,10 +172,12 @@ class Up:
         wait_for(beat, beat_pid.exists)
 
     def serve(self) -> NoReturn:
-        """Raise StepFailed once a part ends, KeyboardInterrupt at Ctrl-C."""
+        """Replace parts that end. Raises StepFailed when that is of no use."""
         while True:
-            for child in self.children:
-                child.check_alive()
+            for position, child in enumerate(self.children):
+                if child.process.poll() is not None:
+                    print(f"{child.name} ended and is started again; see {child.log}", flush=True)
+                    self.children[position] = child.replace()
             time.sleep(0.5)
 
     def stop(self) -> None:
