@@ -15,7 +15,7 @@ from django.core.management import call_command
 from tests.psql import psql
 from tests.stack import CHECKOUT, Stack, wait_until
 from tests.timelines.lists import listed as listed_or_none
-from timelines import rebuild
+from timelines import rebuild, store
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import Follow, User
@@ -89,6 +89,21 @@ def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
     wait_until(lambda: created.pk in listed(2), seconds=10)
     psql("DELETE FROM tweets_tweet WHERE id IN (99, 100)")
     wait_until(lambda: not {99, 100} & set(listed(2)), seconds=10)
+
+
+def test_a_backlog_takes_no_memory_in_valkey_and_drains(stack: Stack) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    rebuild.rebuild(2)
+    web = stack.start_web()
+    posted = {
+        int(web.post("/tweets", data={"userId": 1, "message": f"{n}"}).json()["id"])
+        for n in range(200)
+    }
+    assert FanOut.objects.count() >= len(posted)
+    assert store.client().llen("celery") <= 3
+    stack.start_worker("worker")
+    wait_until(lambda: not FanOut.objects.exists())
+    assert posted <= set(listed(2))
 
 
 def test_without_redis_posts_are_stored_and_timelines_come_from_postgres(stack: Stack) -> None:
