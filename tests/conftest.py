@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import FollowFactory, UserFactory
 from tests.stack import Stack
-from timelines import store
+from timelines import server
 from users.models import Follow, User
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
@@ -20,7 +20,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
 
 @pytest.fixture(autouse=True)
 def _empty_valkey() -> None:
-    store.client().flushdb()
+    server.client().flushdb()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from timelines import store
 from timelines.entries import Entry
 from timelines.models import FanOut
-from timelines.store import Change
+from timelines.packing import Change
 
 # A round's bounds: some 0.2 s of work, shared evenly by the rows it claims.
 ROUND_ROWS = 200
@@ -110,7 +110,7 @@ class Round(NamedTuple):
 def run_round(rows: int = ROUND_ROWS, followers: int = ROUND_FOLLOWERS) -> Round:
     """One round, in one transaction; a worker that dies in it loses the round, not the rows.
 
-    Raises timelines.store.Unavailable, all rows left pending, when Redis is away.
+    Raises timelines.server.Unavailable, all rows left pending, when Redis is away.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         claims = claim(cursor, rows, followers)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
-from timelines import hydration, rebuild, store
+from timelines import hydration, rebuild, server, store
 from timelines.store import Listed
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet
@@ -20,7 +20,7 @@ def home_page(reader_id: int, window: Window) -> list[DisplayedTweet]:
     """
     page = None
     # Without Redis it takes longer and is as right.
-    with suppress(store.Unavailable):
+    with suppress(server.Unavailable):
         listed = store.read(reader_id)
         if listed is not None:
             page = _page_from_list(reader_id, listed, window)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from timelines import store, tasks
+from timelines import server, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -26,5 +26,5 @@ def _wake() -> None:
     # error here must not turn the answer to a change that is committed into one.
     try:
         tasks.wake()
-    except store.Unavailable as error:
+    except server.Unavailable as error:
         logger.warning("No wake-up for the workers: %s", error)

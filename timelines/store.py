@@ -1,4 +1,4 @@
-"""The home timelines in Redis: the only module that knows Redis.
+"""The home timelines in Redis: `server` aside the only module that knows Redis.
 
 Two keys a reader, in one cluster slot. `home:{<user id>}` is a list of encoded entries, newest push
 first; an empty timeline still holds the placeholder. `home:{<user id>}:state` is a hash: while a
@@ -9,46 +9,20 @@ that held the list when the rebuild began) and `floor` (the list is complete for
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from redis.backoff import NoBackoff
-from redis.commands.core import Script
-from redis.retry import Retry
 
-from timelines.breaker import Breaker
 from timelines.entries import Entry
+from timelines.packing import Change, pack
+from timelines.server import PUSH_SECONDS, client, connection, reaching, script
 
-LUA = Path(__file__).parent / "lua"
 # How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
 REBUILD_SECONDS = 10
-# A reader waits this long at most, once an interval; workers, who send a round's pushes, longer.
-READ_SECONDS = 0.3
-PUSH_SECONDS = 5.0
-BREAKER_SECONDS = 2.0
 # Set while a wake-up is under way, so that a thousand posts send one; lost ones are soon forgotten.
 WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
-
-_breaker = Breaker(BREAKER_SECONDS)
-
-
-class Unavailable(Exception):
-    """Redis is away, frozen, out of memory or otherwise refuses. Nothing was believed or lost."""
-
-
-class Change(NamedTuple):
-    """Put one entry onto, or take it off, the home timelines of some followers, ascending."""
-
-    entry: Entry
-    follower_ids: Sequence[int]
-    is_retraction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,68 +37,6 @@ class Listed:
     def is_believed(self, follows_version: int) -> bool:
         """Whether it holds every delivered tweet above the floor, for a reader at that version."""
         return self.is_same_server and self.version == follows_version
-
-
-@cache
-def client(timeout_seconds: float = READ_SECONDS) -> redis.Redis:
-    """The process's Redis client; it connects at its first command, and again after a fork.
-
-    It does not retry: pages and rounds each know better what to do instead. Raises
-    ImproperlyConfigured when no server is known.
-    """
-    if not settings.REDIS_URL:
-        raise ImproperlyConfigured(settings.NO_SERVERS)
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        redis_connect_func=_connect,
-    )
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Say Unavailable for whatever Redis answers when it can't serve, and spare it for a while."""
-    if not _breaker.lets_through():
-        raise Unavailable("Redis was away a moment ago")
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        _breaker.trip()
-        raise Unavailable(str(error)) from error
-    except redis.ResponseError as error:  # it is there, and out of memory, read-only, ...
-        _breaker.reset()
-        raise Unavailable(str(error)) from error
-    _breaker.reset()
-
-
-def _connect(connection: Any) -> None:
-    """Shake hands, and learn which server process this connection, while it lasts, talks to."""
-    connection.on_connect()
-    connection.send_command("INFO", "server")
-    lines = bytes(connection.read_response()).splitlines()
-    connection.run_id = next(line for line in lines if line.startswith(b"run_id:"))[7:]
-
-
-@contextmanager
-def _connection(timeout_seconds: float) -> Iterator[Any]:
-    """A connection to pack for by hand. Raises Unavailable."""
-    with _reaching():
-        pool = client(timeout_seconds).connection_pool
-        connection = pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            connection.disconnect()  # unread replies must not answer the next command
-            raise
-        finally:
-            pool.release(connection)
-
-
-@cache
-def _script(name: str) -> Script:
-    return client().register_script((LUA / f"{name}.lua").read_text())
 
 
 def keys(reader_id: int) -> tuple[str, str]:
@@ -147,10 +59,10 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
         commands += [
             ("EXPIRE", key, settings.HOME_TIMELINE_EXPIRY_SECONDS) for key in keys(reader_id)
         ]
-    with _connection(READ_SECONDS) as connection:
-        connection.send_packed_command(connection.pack_commands([*commands, ("EXEC",)]))
-        *_, (elements, state, *_) = [connection.read_response() for _ in (*commands, "EXEC")]
-        server_run_id = connection.run_id
+    with connection(client()) as link:
+        link.send_packed_command(link.pack_commands([*commands, ("EXEC",)]))
+        *_, (elements, state, *_) = [link.read_response() for _ in (*commands, "EXEC")]
+        server_run_id = link.run_id
     if isinstance(elements, redis.ResponseError) or isinstance(state, redis.ResponseError):
         return None  # no list, no hash: a rebuild puts that right
     version, run_id, floor = state
@@ -172,8 +84,8 @@ def begin_rebuild(reader_id: int) -> str | None:
     """
     token = secrets.token_hex(8)
     arguments = (token, REBUILD_SECONDS, settings.HOME_TIMELINE_EXPIRY_SECONDS)
-    with _reaching():
-        return token if _script("begin")(keys(reader_id), arguments) else None
+    with reaching():
+        return token if script("begin")(keys(reader_id), arguments) else None
 
 
 def finish_rebuild(
@@ -184,13 +96,13 @@ def finish_rebuild(
     Raises Unavailable.
     """
     encoded = (entry.encode() for entry in entries)
-    with _reaching():
-        return bool(_script("finish")(keys(reader_id), (token, version, floor, *encoded)))
+    with reaching():
+        return bool(script("finish")(keys(reader_id), (token, version, floor, *encoded)))
 
 
 def forget(reader_ids: Iterable[int]) -> None:
     """Drop lists and states; the next read of each rebuilds it. Raises Unavailable."""
-    with _reaching(), client().pipeline(transaction=False) as pipeline:
+    with reaching(), client().pipeline(transaction=False) as pipeline:
         for reader_id in reader_ids:
             pipeline.unlink(*keys(reader_id))
         pipeline.execute()
@@ -204,13 +116,13 @@ def materialised() -> Iterator[int]:
 
 def claim_wake_up() -> bool:
     """Whether to send a wake-up: no, while one is under way. Raises Unavailable."""
-    with _reaching():
+    with reaching():
         return bool(client().set(WAKE_KEY, 1, nx=True, ex=WAKE_SECONDS))
 
 
 def take_wake_up() -> None:
     """A wake-up has arrived: what is committed from now on needs another. Raises Unavailable."""
-    with _reaching():
+    with reaching():
         client().delete(WAKE_KEY)
 
 
@@ -227,29 +139,29 @@ def apply(changes: Sequence[Change]) -> list[int | Exception]:
     overruns the cap by more than the slack is trimmed. Raises Unavailable; any part may have been
     made by then.
     """
-    packed = [_pack(change) for change in changes]
+    packed = [pack(change) for change in changes]
     overlong: list[int] = []
-    with _connection(PUSH_SECONDS) as connection:
-        connection.send_packed_command([part for part in packed if isinstance(part, bytes)])
+    with connection(client(PUSH_SECONDS)) as link:
+        link.send_packed_command([part for part in packed if isinstance(part, bytes)])
         results: list[int | Exception] = [
-            _reached(connection, change.follower_ids, overlong) if isinstance(part, bytes) else part
+            _reached(link, change.follower_ids, overlong) if isinstance(part, bytes) else part
             for change, part in zip(changes, packed, strict=True)
         ]
-    with _reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
+    with reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
         for reader_id in overlong:
-            _script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
+            script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
         pipeline.execute()
     return results
 
 
 def _reached(
-    connection: Any, follower_ids: Sequence[int], overlong: list[int]
+    link: Any, follower_ids: Sequence[int], overlong: list[int]
 ) -> int | redis.ResponseError:
     reached, error = 0, None
     longest = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
     for follower_id in follower_ids:
         try:
-            reply = connection.read_response()
+            reply = link.read_response()
         except redis.ResponseError as answer:
             if not str(answer).startswith("WRONGTYPE"):
                 raise  # the server's, not this list's
@@ -260,29 +172,3 @@ def _reached(
             if reply > longest:
                 overlong.append(follower_id)
     return error or reached
-
-
-def _pack(change: Change) -> bytes | ValueError:
-    """The commands for all of the change's lists in one buffer, or why there can't be an entry.
-
-    0.15 us a list; a pipeline, which packs each command on its own, takes 5 times as long as the
-    whole exchange.
-    """
-    try:
-        entry = change.entry.encode()
-    except ValueError as error:
-        return error
-    command = (b"LREM", b"0") if change.is_retraction else (b"LPUSHX",)
-    head = b"*%d\r\n%b" % (len(command) + 2, _bulk(command[0]))
-    tail = b"".join(map(_bulk, (*command[1:], entry)))
-    # Keys of equal length differ in their digits only, so one join packs a run of them.
-    runs = []
-    for digits, run in groupby(map(str, change.follower_ids), len):
-        before = b"%b$%d\r\nhome:{" % (head, len("home:{}") + digits)
-        after = b"}\r\n" + tail
-        runs.append(before + (after + before).join(map(str.encode, run)) + after)
-    return b"".join(runs)
-
-
-def _bulk(value: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(value), value)

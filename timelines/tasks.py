@@ -10,7 +10,7 @@ SHARE_SECONDS = 2.0
 
 
 def wake() -> None:
-    """Send workers a wake-up, unless one is under way. Raises timelines.store.Unavailable."""
+    """Send workers a wake-up, unless one is under way. Raises timelines.server.Unavailable."""
     if store.claim_wake_up():
         fan_out.delay()
 
@@ -21,7 +21,7 @@ def wake() -> None:
 def fan_out() -> None:
     """Work off the outbox: what a wake-up was sent for, and whatever else is pending.
 
-    Raises timelines.store.Unavailable or a database error, with nothing lost; a sweep tries again.
+    Raises timelines.server.Unavailable or a database error, with nothing lost; a sweep tries again.
     """
     close_old_connections()  # one that broke since the last task
     store.take_wake_up()

@@ -4,7 +4,7 @@ from timelines import fanout, store
 from timelines.entries import Entry
 from timelines.home import home_page
 from timelines.models import FanOut
-from timelines.store import Change
+from timelines.packing import Change
 from tweets.models import Tweet
 from tweets.paging import Window
 from users.models import User

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from timelines import fanout, store
+from timelines import fanout, server, store
 from timelines.fanout import Claim
 from twit.local import valkey
 from twit.local.net import free_port
@@ -38,7 +38,7 @@ class Valkey:
         self.child.process.send_signal(signal.SIGCONT)
 
     def take_snapshot(self) -> None:
-        store.client().save()
+        server.client().save()
         shutil.copy(self.home / "dump.rdb", self.snapshot)
 
     def restart(self, *, from_snapshot: bool) -> None:
@@ -56,18 +56,18 @@ def own_valkey(folder: Path) -> Iterator[Valkey]:
     """A Valkey that `store` talks to meanwhile."""
 
     def forget_client() -> None:
-        store.client.cache_clear()
-        store._script.cache_clear()
+        server.client.cache_clear()
+        server.script.cache_clear()
 
-    server = Valkey(folder)
+    own = Valkey(folder)
     try:
-        with override_settings(REDIS_URL=server.url):
+        with override_settings(REDIS_URL=own.url):
             forget_client()
-            yield server
-            store.client().close()
+            yield own
+            server.client().close()
     finally:
         forget_client()
-        server.child.stop()
+        own.child.stop()
 
 
 class Worker:

@@ -9,7 +9,7 @@ from django.db import connection
 from tests.factories import FollowFactory, TweetFactory
 from tests.stack import CHECKOUT
 from tests.timelines.lists import deliver_all, listed, page
-from timelines import store
+from timelines import server, store
 from timelines.entries import Entry
 from timelines.models import FanOut
 from tweets.models import Tweet
@@ -39,7 +39,7 @@ def tweets(ben: User, alyssa: User) -> list[Tweet]:
 def lose(tweet: Tweet, reader: User) -> None:
     """Remove an entry by hand."""
     entry = Entry(tweet.pk, tweet.author_id).encode()
-    assert store.client().lrem(store.keys(reader.pk)[0], 0, entry) == 1  # type: ignore[arg-type]
+    assert server.client().lrem(store.keys(reader.pk)[0], 0, entry) == 1  # type: ignore[arg-type]
 
 
 def test_verify_finds_nothing_wrong_with_a_right_list(tweets: list[Tweet]) -> None:
@@ -108,7 +108,7 @@ def test_the_list_of_a_deleted_user_stops_no_command(ben: User, tweets: list[Twe
 
 def test_what_could_not_be_repaired_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
     lose(tweets[1], ben)
-    store.client().hset(store.keys(ben.pk)[1], "busy_until", 2**40)
+    server.client().hset(store.keys(ben.pk)[1], "busy_until", 2**40)
     with pytest.raises(CommandError, match="1 home timelines miss tweets"):
         run("verify_timelines", "--repair")
 

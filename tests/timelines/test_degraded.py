@@ -8,7 +8,7 @@ import pytest
 from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import own_valkey
-from timelines import store
+from timelines import server, store
 from timelines.breaker import Breaker
 from timelines.fanout import run_round
 from timelines.models import FanOut
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _rested_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_breaker", Breaker(interval_seconds=0.5))
+    monkeypatch.setattr(server, "breaker", Breaker(interval_seconds=0.5))
 
 
 def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
@@ -31,7 +31,7 @@ def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
         valkey.child.stop()
         TweetFactory.create_batch(3, author=alyssa)
         assert all_pages(ben, limit=2) == query(ben)
-        with pytest.raises(store.Unavailable):
+        with pytest.raises(server.Unavailable):
             run_round()
         assert FanOut.objects.count() == 3
         assert not FanOut.objects.filter(attempts__gt=0).exists()
@@ -45,18 +45,18 @@ def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
 def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
     ben: User, alyssa: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_breaker", Breaker(interval_seconds=60))
+    monkeypatch.setattr(server, "breaker", Breaker(interval_seconds=60))
     FollowFactory.create(follower=ben, followed=alyssa)
     with own_valkey(tmp_path) as valkey:
         page(ben)
         valkey.freeze()
         started = time.monotonic()
         page(ben)
-        assert store.READ_SECONDS <= time.monotonic() - started < 1
+        assert server.READ_SECONDS <= time.monotonic() - started < 1
         started = time.monotonic()
         for _ in range(20):
             page(ben)
-        assert time.monotonic() - started < store.READ_SECONDS
+        assert time.monotonic() - started < server.READ_SECONDS
         valkey.thaw()
 
 
@@ -66,22 +66,22 @@ def test_without_memory_for_lists_reads_go_on_and_tweets_stay_pending(
     FollowFactory.create(follower=ben, followed=alyssa)
     with own_valkey(tmp_path):
         page(ben)
-        store.client().config_set("maxmemory-policy", "noeviction")
-        store.client().config_set("maxmemory", 1)
+        server.client().config_set("maxmemory-policy", "noeviction")
+        server.client().config_set("maxmemory", 1)
         TweetFactory.create(author=alyssa)
-        with pytest.raises(store.Unavailable, match="maxmemory"):
+        with pytest.raises(server.Unavailable, match="maxmemory"):
             run_round()
         assert FanOut.objects.count() == 1
         store.forget([ben.pk])
         assert all_pages(ben, limit=2) == query(ben)
-        store.client().config_set("maxmemory", 0)
+        server.client().config_set("maxmemory", 0)
         deliver_all()
         assert all_pages(ben, limit=2) == query(ben)
 
 
 def test_what_is_no_list_is_put_right_by_the_next_read(ben: User, alyssa: User) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
-    store.client().set(store.keys(ben.pk)[0], "no list")
+    server.client().set(store.keys(ben.pk)[0], "no list")
     tweet = TweetFactory.create(author=alyssa)
     assert page(ben) == [tweet.pk]
     found = store.read(ben.pk)

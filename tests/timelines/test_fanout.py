@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import listed, materialise
 from tests.timelines.machine import Worker
-from timelines import fanout, store
+from timelines import fanout, server, store
 from timelines.fanout import Round, run_round
 from timelines.models import FanOut
 from tweets.models import Tweet
@@ -70,7 +70,7 @@ def test_a_worker_that_dies_loses_a_round_and_not_the_tweet(
     dying.push()
     dying.die()
     assert [run_round(followers=4).reached for _ in range(3)] == [4, 2, 0]
-    elements = [store.client().llen(store.keys(reader)[0]) for reader in readers]
+    elements = [server.client().llen(store.keys(reader)[0]) for reader in readers]
     assert elements == [2, 2, 2, 2, 3, 3, 3, 3, 2, 2]  # the placeholder, the tweet, repeats
     assert all(len(listed(reader) or []) == 1 for reader in readers)
 
@@ -131,8 +131,8 @@ def test_a_failing_row_does_not_hold_up_the_others_and_pauses_longer_each_time(
 ) -> None:
     [broken] = with_followers(ben, 1)
     [reader] = with_followers(alyssa, 1)
-    store.client().delete(store.keys(broken)[0])
-    store.client().set(store.keys(broken)[0], "no list")
+    server.client().delete(store.keys(broken)[0])
+    server.client().set(store.keys(broken)[0], "no list")
     TweetFactory.create(author=ben)
     tweet = TweetFactory.create(author=alyssa)
     assert run_round() == Round(claimed=2, finished=1, reached=1, failed=1)

@@ -15,7 +15,7 @@ from django.conf import settings
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import Valkey, own_valkey, small_lists
-from timelines import rebuild, store
+from timelines import rebuild, server, store
 from timelines.store import Listed
 from users.models import User
 
@@ -48,7 +48,7 @@ def a_rebuild_outlives_its_token(scene: Scene) -> None:
     assert slow
     snapshot = rebuild.read_snapshot(scene.ben.pk)
     scene.alyssa_posts()  # onto the first list
-    store.client().hset(store.keys(scene.ben.pk)[1], "busy_until", 0)
+    server.client().hset(store.keys(scene.ben.pk)[1], "busy_until", 0)
     assert store.begin_rebuild(scene.ben.pk)  # a second list, without that tweet
     store.finish_rebuild(scene.ben.pk, slow, **snapshot._asdict())
 
@@ -75,7 +75,7 @@ def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
     token = store.begin_rebuild(scene.ben.pk)
     assert token
     snapshot = rebuild.read_snapshot(scene.ben.pk)
-    store.client().delete(store.keys(scene.ben.pk)[0])
+    server.client().delete(store.keys(scene.ben.pk)[0])
     scene.alyssa_posts()
     store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
 
@@ -103,11 +103,11 @@ def without_line(script: str, guard: str, instead: str) -> Patch:
     """One of the Lua scripts with that text changed."""
 
     def patch(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        shutil.copytree(store.LUA, folder / "lua")
+        shutil.copytree(server.LUA, folder / "lua")
         file = folder / "lua" / f"{script}.lua"
         assert file.read_text().count(guard) == 1
         file.write_text(file.read_text().replace(guard, instead))
-        monkeypatch.setattr(store, "LUA", folder / "lua")
+        monkeypatch.setattr(server, "LUA", folder / "lua")
 
     return patch
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, listed, page, query
-from timelines import store
+from timelines import server, store
 from timelines.home import home_page
 from tweets.models import Tweet
 from tweets.paging import Window
@@ -101,7 +101,7 @@ def test_a_window_above_the_floor_does_not_reach_below_it(
 def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
     with pytest.raises(User.DoesNotExist):
         home_page(999_999, Window())
-    assert store.client().dbsize() == 0
+    assert server.client().dbsize() == 0
 
 
 def test_somebody_who_does_not_exist_is_told_so_while_another_asks(db: None) -> None:
@@ -141,7 +141,7 @@ class AnyTimeline(TestCase):
     def test_its_pages_are_the_query(
         self, authors: list[int], followed: set[int], read_after: int, limit: int, cap: int
     ) -> None:
-        store.client().flushdb()
+        server.client().flushdb()
         reader = UserFactory.create()
         people = UserFactory.create_batch(4)
         for number in followed:

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import Valkey, Worker, believed, own_valkey, small_lists
-from timelines import fanout, rebuild, store
+from timelines import fanout, rebuild, server, store
 from timelines.entries import Entry
 from timelines.models import FanOut
+from timelines.packing import Change
 from timelines.rebuild import Snapshot
-from timelines.store import Change
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -51,7 +51,7 @@ class History(RuleBasedStateMachine):
             cursor.execute("DELETE FROM tweets_tweet")
             cursor.execute("DELETE FROM timelines_fanout")
             cursor.execute("DELETE FROM users_user")
-        store.client().flushall()
+        server.client().flushall()
         self.valkey.snapshot.unlink(missing_ok=True)
         self.users = {name: User.objects.create(username=name).pk for name in NAMES}
         self.workers = [Worker(), Worker()]
@@ -184,8 +184,8 @@ class History(RuleBasedStateMachine):
     def a_token_expires(self, which: int, begins: bool) -> None:
         reader_id, *_ = self.rebuilds[which % len(self.rebuilds)]
         state = store.keys(reader_id)[1]
-        if store.client().hexists(state, "busy_until"):
-            store.client().hset(state, "busy_until", 0)
+        if server.client().hexists(state, "busy_until"):
+            server.client().hset(state, "busy_until", 0)
         if begins:
             token = store.begin_rebuild(reader_id)
             if token:
@@ -195,7 +195,7 @@ class History(RuleBasedStateMachine):
 
     @rule(name=people, which=st.integers(0, 1))
     def evict_list_or_state(self, name: str, which: int) -> None:
-        store.client().delete(store.keys(self.users[name])[which])
+        server.client().delete(store.keys(self.users[name])[which])
 
     @rule()
     def take_snapshot(self) -> None:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from tests.timelines.lists import AUTHOR, listed, materialise, push
-from timelines import store
+from timelines import server, store
 from timelines.entries import Entry
-from timelines.store import Change
+from timelines.packing import Change
 
 READER = 7
 
@@ -23,7 +23,7 @@ def test_a_push_reaches_materialised_lists_only() -> None:
 
 @given(st.sets(st.integers(min_value=1, max_value=2**63 - 1), max_size=30))
 def test_a_push_finds_keys_of_every_length(reader_ids: set[int]) -> None:
-    store.client().flushdb()
+    server.client().flushdb()
     for reader_id in reader_ids:
         materialise(reader_id)
     assert push(4, *sorted(reader_ids)) == len(reader_ids)
@@ -83,20 +83,20 @@ def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
 def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:
     materialise(READER, 1)
     for key in store.keys(READER):
-        store.client().expire(key, 50)
+        server.client().expire(key, 50)
     push(2, READER)
     store.read(READER, renew=False)
-    assert [store.client().ttl(key) for key in store.keys(READER)] == [50, 50]
+    assert [server.client().ttl(key) for key in store.keys(READER)] == [50, 50]
     store.read(READER)
     month = django_settings.HOME_TIMELINE_EXPIRY_SECONDS
-    assert [store.client().ttl(key) for key in store.keys(READER)] == [month, month]
+    assert [server.client().ttl(key) for key in store.keys(READER)] == [month, month]
 
 
 def test_a_forgotten_list_is_absent() -> None:
     materialise(READER, 1)
     store.forget([READER, 8])
     assert listed(READER) is None
-    assert store.client().dbsize() == 0
+    assert server.client().dbsize() == 0
 
 
 def test_all_materialised_readers_are_found() -> None:
@@ -108,7 +108,7 @@ def test_all_materialised_readers_are_found() -> None:
 def test_one_lists_error_is_its_changes_alone() -> None:
     materialise(6, 1)
     materialise(9, 1)
-    store.client().set(store.keys(READER)[0], "no list")
+    server.client().set(store.keys(READER)[0], "no list")
     changes = [Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])]
     error, reached = store.apply(changes)
     assert isinstance(error, redis.ResponseError)

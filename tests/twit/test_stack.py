@@ -15,7 +15,7 @@ from django.core.management import call_command
 from tests.psql import psql
 from tests.stack import CHECKOUT, Stack, wait_until
 from tests.timelines.lists import listed as listed_or_none
-from timelines import rebuild, store
+from timelines import rebuild, server
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import Follow, User
@@ -100,7 +100,7 @@ def test_a_backlog_takes_no_memory_in_valkey_and_drains(stack: Stack) -> None:
         for n in range(200)
     }
     assert FanOut.objects.count() >= len(posted)
-    assert store.client().llen("celery") <= 3
+    assert server.client().llen("celery") <= 3
     stack.start_worker("worker")
     wait_until(lambda: not FanOut.objects.exists())
     assert posted <= set(listed(2))

@@ -1,0 +1,91 @@
+"""The Redis server: connections to it, its scripts, and what it means when it does not answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from timelines.breaker import Breaker
+
+LUA = Path(__file__).parent / "lua"
+# A reader waits this long at most, once an interval; workers, who send a round's pushes, longer.
+READ_SECONDS = 0.3
+PUSH_SECONDS = 5.0
+BREAKER_SECONDS = 2.0
+
+breaker = Breaker(BREAKER_SECONDS)
+
+
+class Unavailable(Exception):
+    """Redis is away, frozen, out of memory or otherwise refuses. Nothing was believed or lost."""
+
+
+@cache
+def client(timeout_seconds: float = READ_SECONDS) -> redis.Redis:
+    """The process's Redis client; it connects at its first command, and again after a fork.
+
+    It does not retry: pages and rounds each know better what to do instead. Raises
+    ImproperlyConfigured when no server is known.
+    """
+    if not settings.REDIS_URL:
+        raise ImproperlyConfigured(settings.NO_SERVERS)
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        redis_connect_func=_connect,
+    )
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Say Unavailable for whatever Redis answers when it can't serve, and spare it for a while."""
+    if not breaker.lets_through():
+        raise Unavailable("Redis was away a moment ago")
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        breaker.trip()
+        raise Unavailable(str(error)) from error
+    except redis.ResponseError as error:  # it is there, and out of memory, read-only, ...
+        breaker.reset()
+        raise Unavailable(str(error)) from error
+    breaker.reset()
+
+
+def _connect(connection: Any) -> None:
+    """Shake hands, and learn which server process this connection, while it lasts, talks to."""
+    connection.on_connect()
+    connection.send_command("INFO", "server")
+    lines = bytes(connection.read_response()).splitlines()
+    connection.run_id = next(line for line in lines if line.startswith(b"run_id:"))[7:]
+
+
+@contextmanager
+def connection(to: redis.Redis) -> Iterator[Any]:
+    """One of that client's connections, to pack for by hand. Raises Unavailable."""
+    with reaching():
+        pool = to.connection_pool
+        taken = pool.get_connection()
+        try:
+            yield taken
+        except BaseException:
+            taken.disconnect()  # unread replies must not answer the next command
+            raise
+        finally:
+            pool.release(taken)
+
+
+@cache
+def script(name: str) -> Script:
+    """The Lua script of that name; called with keys, arguments and perhaps a pipeline."""
+    return client().register_script((LUA / f"{name}.lua").read_text())
