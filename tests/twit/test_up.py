@@ -73,12 +73,19 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def processes_in(folder: Path) -> list[str]:
-    found = []
+def workers_in(folder: Path) -> list[int]:
+    return [
+        pid for pid, line in processes_in(folder).items() if "celery" in line and "worker" in line
+    ]
+
+
+def processes_in(folder: Path) -> dict[int, str]:
+    """The command lines of all processes that run there, by their ids."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").readlink().is_relative_to(folder):
-                found.append((process / "cmdline").read_text())
+                found[int(process.name)] = (process / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended meanwhile, or is somebody else's
     return found
@@ -90,7 +97,7 @@ def end(process: subprocess.Popen[str], checkout: Path, number: signal.Signals) 
     assert process.wait(30) == 0
     assert process.stdout is not None
     process.stdout.close()
-    assert processes_in(checkout) == []
+    assert processes_in(checkout) == {}
     assert not (checkout / ".twit/lock").exists()
     assert not (checkout / ".twit/env").exists()
 
@@ -112,10 +119,10 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
     counted = python(checkout, "manage.py", "shell", "-v0", "-c", "print(Tweet.objects.count())")
     assert counted.stdout.strip() == str(len(tweets)), counted.stderr
 
-    worker = next(line for line in processes_in(checkout) if "worker" in line)
-    killed = subprocess.run(["pkill", "-9", "-f", worker.replace("\0", " ").strip()], check=False)
-    assert killed.returncode == 0
-    wait_until(lambda: any("worker" in line for line in processes_in(checkout)))
+    killed = workers_in(checkout)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: set(workers_in(checkout)) - set(killed))
 
     end(process, checkout, signal.SIGINT)
     for command in ("manage.py migrate", "-m celery -A twit worker"):
@@ -139,7 +146,7 @@ def test_a_part_that_fails_is_named_with_its_log_and_nothing_is_left(checkout: P
     assert process.returncode == 1
     assert re.search(r"^Postgres \.+ FAILED$", printed, re.MULTILINE)
     assert f"{checkout}/.twit/logs/postgres.log" in printed
-    assert processes_in(checkout) == []
+    assert processes_in(checkout) == {}
     assert not (checkout / ".twit/lock").exists()
 
 
