@@ -6,7 +6,7 @@ from django.db import close_old_connections
 from timelines import fanout, store
 
 # A task's share of a worker, after which it makes room for others, or for the worker's end.
-SHARE_SECONDS = 2.0
+SHARE_SECONDS = 1.0
 
 
 def wake() -> None:

@@ -73,7 +73,8 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 4
+# A worker that is told to end finishes what it has fetched: a task or two, of a second each.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Tasks between two closings of a worker's database connection; Celery's default is to close it
 # before and after each, which costs five times the throughput.
 CELERY_DB_REUSE_MAX = 100_000
