@@ -43,6 +43,8 @@ def checkout() -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / file, target)
     yield folder
+    for pid in processes_in(folder):  # what a failed test left
+        os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Child:
     log: Path
     stop_signal: signal.Signals
     start_again: Callable[[], "Child"]
-    started: float = field(default_factory=time.monotonic)
+    replaced_at: float | None = None
 
     def check_alive(self) -> None:
         """Raise StepFailed, naming the log, if it ended."""
@@ -45,13 +45,16 @@ class Child:
     def replace(self) -> "Child":
         """Start it anew, after it ended by itself, with nothing left of it.
 
-        Raises StepFailed if it had only just been started: then that would not help.
+        Raises StepFailed if it was a replacement itself and did not last: then it is of no use.
         """
-        if time.monotonic() - self.started < TOO_SOON_SECONDS:
+        now = time.monotonic()
+        if self.replaced_at is not None and now - self.replaced_at < TOO_SOON_SECONDS:
             self.check_alive()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        return self.start_again()
+        again = self.start_again()
+        again.replaced_at = now
+        return again
 
     def stop(self, seconds: float = 15.0) -> None:
         """Ask it to end; after `seconds` kill it with all that it started."""

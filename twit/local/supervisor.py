@@ -46,7 +46,7 @@ def main() -> int:
             demo.show(up.address)
         except httpx.HTTPError as error:
             raise process.StepFailed(str(error), place.logs / "web.log") from error
-        demo.show_addresses(up.address, up.admin_password, place)
+        demo.show_addresses(up.address, up.admin_login, place)
         up.serve()
     except KeyboardInterrupt:
         return 0
@@ -71,7 +71,7 @@ class Up:
         self.children: list[process.Child] = []
         self.port = 0
         self.address = ""
-        self.admin_password = ""
+        self.admin_login = ""
 
     def choose_port(self) -> None:
         """TWIT_PORT, or a free one where that is busy. Raises StepFailed if it is no port."""
@@ -143,7 +143,7 @@ class Up:
             call_command("migrate", verbosity=0)
         except OperationalError as error:
             raise process.StepFailed(f"DATABASE_URL: {error}") from error
-        self.admin_password = demo.load(self.place)
+        self.admin_login = demo.load(self.place)
         connections.close_all()
 
     def _start_processes(self) -> None:
