@@ -26,12 +26,15 @@ class Stack:
         self.clients = ExitStack()
         self.env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
-    def start_web(self, port: int | None = None, **env: str) -> httpx.Client:
+    def start_web(
+        self, port: int | None = None, *, processes: int = 1, threads: int = 4, **env: str
+    ) -> httpx.Client:
         """Start a web server; returns a client of it once it answers."""
         port = port or free_port()
         command = [
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
-            *("--port", str(port), "--blocking-threads", "4", "twit.wsgi:application"),
+            *("--port", str(port), "--workers", str(processes)),
+            *("--blocking-threads", str(threads), "twit.wsgi:application"),
         ]
         child = self._start("web", command, env)
         address = f"http://{LOOPBACK}:{port}"
@@ -49,11 +52,12 @@ class Stack:
         wait_until(answers)
         return client
 
-    def start_worker(self, name: str) -> process.Child:
+    def start_worker(self, name: str, *options: str, processes: int = 1) -> process.Child:
         """Start a Celery worker as one does by hand; returns it once it works."""
         node = f"{name}-{os.getpid()}@test"
-        command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-c", "1", "-n", node]
-        child = self._start(name, [*command, "-l", "info"], {})
+        command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-n", node]
+        command += ["-c", str(processes), "-l", "info", *options]
+        child = self._start(name, command, {})
 
         def works() -> bool:
             child.check_alive()

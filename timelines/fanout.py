@@ -4,12 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from timelines import store
 from timelines.entries import Entry
 from timelines.models import FanOut
 from timelines.packing import Change
+from timelines.postgres import binary_cursor
 
 # A round's bounds: some 0.2 s of work, shared evenly by the rows it claims.
 ROUND_ROWS = 200
@@ -112,7 +113,7 @@ def run_round(rows: int = ROUND_ROWS, followers: int = ROUND_FOLLOWERS) -> Round
 
     Raises timelines.server.Unavailable, all rows left pending, when Redis is away.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), binary_cursor() as cursor:
         claims = claim(cursor, rows, followers)
         results = push(claims)
         return finish(cursor, claims, results)

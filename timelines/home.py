@@ -1,5 +1,6 @@
 """One page of a home timeline: from the list while that is believed and reaches, else Postgres."""
 
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from dataclasses import replace
 
@@ -40,15 +41,18 @@ def _page_from_list(reader_id: int, listed: Listed, window: Window) -> list[Disp
     at the window's end.
     """
     page: list[DisplayedTweet] = []
-    candidates = [i for i in listed.tweet_ids if i > listed.floor and window.covers(i)]
+    first = bisect_right(listed.tweet_ids, max(listed.floor, window.since_id or 0))
+    end = None if window.max_id is None else bisect_left(listed.tweet_ids, window.max_id)
+    candidates = listed.tweet_ids[first:end]
     wanted = window.limit + 1
     taken = wanted
     while True:
-        version, tweets = hydration.hydrate(reader_id, candidates[:taken])
+        newest = candidates[-taken:]
+        version, tweets = hydration.hydrate(reader_id, newest)
         if not listed.is_believed(version):
             return None
         page = (page + tweets)[:wanted]
-        candidates = candidates[taken:]
+        candidates = candidates[: bisect_left(candidates, newest[0])] if newest else []
         if len(page) == wanted or not candidates:
             break
         taken = REFILL

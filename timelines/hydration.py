@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from django.db import connection
-
+from timelines.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
 
@@ -17,7 +16,7 @@ HYDRATE = """
         tweets_tweet AS tweet
         JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
         JOIN users_user AS author ON author.id = tweet.author_id
-    ) ON follow.follower_id = reader.id AND tweet.id = ANY(%(tweet_ids)s)
+    ) ON follow.follower_id = reader.id AND tweet.id = ANY(%(tweet_ids)s::bigint[])
     WHERE reader.id = %(reader_id)s
     ORDER BY tweet.id DESC
 """
@@ -29,8 +28,11 @@ def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> tuple[int, list[Display
     A deleted tweet, or one whose author the reader does not follow at this moment, is not among
     them, whatever a list in Redis says. Raises User.DoesNotExist when there is no such reader.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(HYDRATE, {"reader_id": reader_id, "tweet_ids": list(tweet_ids)})
+    array = (
+        f"{{{','.join(map(str, tweet_ids))}}}"  # as psycopg would write it, in a fifth of the time
+    )
+    with binary_cursor() as cursor:
+        cursor.execute(HYDRATE, {"reader_id": reader_id, "tweet_ids": array})
         rows = cursor.fetchall()
     if not rows:
         raise User.DoesNotExist

@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection
 
 from timelines import store
 from timelines.entries import Entry
+from timelines.postgres import binary_cursor
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
@@ -105,7 +105,7 @@ def rebuild(reader_id: int) -> bool:
 
 
 def _execute(query: str, reader_id: int, window: Window, limit: int) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with binary_cursor() as cursor:
         cursor.execute(
             query,
             {

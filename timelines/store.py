@@ -14,8 +14,9 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from hiredis import pack_command
 
-from timelines.entries import Entry
+from timelines.entries import Entry, tweet_ids
 from timelines.packing import Change, pack
 from timelines.server import PUSH_SECONDS, client, connection, reaching, script
 
@@ -29,7 +30,7 @@ WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 class Listed:
     """What a list holds, and what it is good for."""
 
-    tweet_ids: list[int]  # newest first, each once
+    tweet_ids: list[int]  # ascending; a tweet that was pushed twice is there twice
     version: int | None  # None while a rebuild is under way
     floor: int
     is_same_server: bool  # whether the Redis process that built the list is the one that answered
@@ -49,19 +50,18 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
 
     `renew` counts as the owner's reading: both live on for the whole expiry. Raises Unavailable.
     """
-    list_key, state_key = keys(reader_id)
-    commands: list[tuple[str | int, ...]] = [
+    both = list_key, state_key = keys(reader_id)
+    expiry = settings.HOME_TIMELINE_EXPIRY_SECONDS
+    commands: list[tuple[Any, ...]] = [
         ("MULTI",),
         ("LRANGE", list_key, 0, -1),
         ("HMGET", state_key, "version", "run_id", "floor"),
+        *(("EXPIRE", key, expiry) for key in both if renew),
+        ("EXEC",),
     ]
-    if renew:
-        commands += [
-            ("EXPIRE", key, settings.HOME_TIMELINE_EXPIRY_SECONDS) for key in keys(reader_id)
-        ]
     with connection(client()) as link:
-        link.send_packed_command(link.pack_commands([*commands, ("EXEC",)]))
-        *_, (elements, state, *_) = [link.read_response() for _ in (*commands, "EXEC")]
+        link.send_packed_command([b"".join(map(pack_command, commands))])
+        *_, (elements, state, *_) = [link.read_response() for _ in commands]
         server_run_id = link.run_id
     if isinstance(elements, redis.ResponseError) or isinstance(state, redis.ResponseError):
         return None  # no list, no hash: a rebuild puts that right
@@ -69,8 +69,7 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
     if not elements or floor is None:
         return None
     return Listed(
-        # A tweet may have been pushed late, or twice.
-        tweet_ids=sorted({Entry.decode(e).tweet_id for e in elements if e}, reverse=True),
+        tweet_ids=tweet_ids(elements),
         version=None if version is None else int(version),
         floor=int(floor),
         is_same_server=run_id == server_run_id,

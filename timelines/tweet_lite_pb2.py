@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10tweet_lite.proto\x12\x04twit\".\n\tTweetLite\x12\x10\n\x08tweet_id\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10tweet_lite.proto\x12\x04twit\".\n\tTweetLite\x12\x10\n\x08tweet_id\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\x04\"/\n\nTweetLites\x12\x10\n\x08tweet_id\x18\x01 \x03(\x04\x12\x0f\n\x07user_id\x18\x02 \x03(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TWEETLITE']._serialized_start=26
   _globals['_TWEETLITE']._serialized_end=72
+  _globals['_TWEETLITES']._serialized_start=74
+  _globals['_TWEETLITES']._serialized_end=121
 # @@protoc_insertion_point(module_scope)

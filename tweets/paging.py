@@ -1,9 +1,8 @@
 """Keyset paging, newest first, as the parameters `limit`, `max_id` and `since_id` ask."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self, TypeVar
-from urllib.parse import urlencode
 
 from django.db.models import Model, QuerySet
 from rest_framework.exceptions import ValidationError
@@ -46,12 +45,6 @@ class Window:
             raise ValidationError(errors)
         return cls(**asked)
 
-    def covers(self, tweet_id: int) -> bool:
-        """Whether the id lies within the window's bounds."""
-        return (self.max_id is None or tweet_id < self.max_id) and (
-            self.since_id is None or tweet_id > self.since_id
-        )
-
     def select(self, tweets: _Rows) -> _Rows:
         """`tweets` within the bounds, newest first, and one more than `limit`.
 
@@ -71,17 +64,11 @@ def page_response(request: Request, window: Window, tweets: Sequence[DisplayedTw
     tweets, there only while the window has more of them; `prev` is what has come since this page.
     """
     page = tweets[: window.limit]
-    links = []
+    if not page:
+        return Response(page)
+    address = f"{request.scheme}://{request.get_host()}{request.path}?limit={window.limit}"
+    links = f'<{address}&since_id={page[0]["id"]}>; rel="prev"'
     if len(tweets) > window.limit:
-        links.append(_link(request, window, "next", max_id=page[-1]["id"]))
-    if page:
-        newer = replace(window, max_id=None, since_id=None)
-        links.append(_link(request, newer, "prev", since_id=page[0]["id"]))
-    return Response(page, headers={"Link": ", ".join(links)} if links else None)
-
-
-def _link(request: Request, window: Window, relation: str, **bounds: str) -> str:
-    query = {"limit": window.limit, "max_id": window.max_id, "since_id": window.since_id} | bounds
-    query = {name: value for name, value in query.items() if value is not None}
-    address = request.build_absolute_uri(request.path)
-    return f'<{address}?{urlencode(query)}>; rel="{relation}"'
+        since = "" if window.since_id is None else f"&since_id={window.since_id}"
+        links = f'<{address}&max_id={page[-1]["id"]}{since}>; rel="next", {links}'
+    return Response(page, headers={"Link": links})

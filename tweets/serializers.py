@@ -5,12 +5,10 @@ from typing import Any, TypedDict
 
 from rest_framework import serializers
 
-from tweets.models import MESSAGE_MAX_CODE_POINTS, Tweet
-from users.models import User
+from tweets.models import MESSAGE_MAX_CODE_POINTS, DisplayRow, Tweet
 
 # The columns of a displayed tweet, in the order that `displayed` takes.
 DISPLAY_COLUMNS = ("id", "author_id", "author__username", "message", "created_at")
-DisplayRow = tuple[int, int, str, str, datetime]
 
 
 class DisplayedTweet(TypedDict):
@@ -44,12 +42,14 @@ def parse_whole_number(text: str) -> int | None:
 class IdField(serializers.Field[int, str | int, str, Any]):
     """A database id: shown as a decimal string, accepted as that or as a whole number."""
 
-    default_error_messages = {"invalid": "An id is a whole number, as a number or a string."}
+    default_error_messages = {
+        "invalid": "An id is a whole number above 0 of 63 bits, as a number or a string."
+    }
 
     def to_internal_value(self, data: object) -> int:
-        """The id. Raises ValidationError for anything but a whole number above 0."""
+        """The id. Raises ValidationError for anything but what Postgres's bigint holds above 0."""
         number = parse_whole_number(data) if isinstance(data, str) else data
-        if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
             self.fail("invalid")
         return number
 
@@ -58,17 +58,8 @@ class IdField(serializers.Field[int, str | int, str, Any]):
         return str(value)
 
 
-class NewTweetSerializer(serializers.ModelSerializer[Tweet]):
+class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST: `userId` and `message`."""
 
-    userId = serializers.PrimaryKeyRelatedField(  # noqa: N815 (the API's own name)
-        queryset=User.objects.only("id", "username"),
-        source="author",
-        pk_field=IdField(),
-        error_messages={"does_not_exist": "There is no user {pk_value}."},
-    )
+    userId = IdField(source="author_id")  # noqa: N815 (the API's own name)
     message = serializers.CharField(max_length=MESSAGE_MAX_CODE_POINTS)
-
-    class Meta:
-        model = Tweet
-        fields = ("userId", "message")

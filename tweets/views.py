@@ -5,7 +5,7 @@ from typing import Any
 from django.http import Http404
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -41,9 +41,11 @@ class TweetViewSet(GenericViewSet[Tweet]):
         """Store a tweet; its fan-out follows in the background."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        tweet: Tweet = serializer.save()
-        row = (tweet.pk, tweet.author_id, tweet.author.username, tweet.message, tweet.created_at)
-        location = request.build_absolute_uri(f"{request.path}/{tweet.pk}")
+        row = Tweet.objects.post(**serializer.validated_data)
+        if row is None:
+            author_id = serializer.validated_data["author_id"]
+            raise ValidationError({"userId": [f"There is no user {author_id}."]})
+        location = request.build_absolute_uri(f"{request.path}/{row[0]}")
         return Response(displayed(row), status.HTTP_201_CREATED, headers={"Location": location})
 
     def retrieve(self, request: Request, tweet_id: str) -> Response:

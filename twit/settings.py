@@ -55,15 +55,13 @@ HOME_TIMELINE_EXPIRY_SECONDS = 30 * 24 * 3600  # after its owner's last read
 
 # Servers
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        **env.db_url_config(DATABASE_URL),
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-    }
-    if DATABASE_URL
-    else {}
-}
+DATABASES: dict[str, dict[str, Any]] = {"default": {}}
+if DATABASE_URL:
+    database = env.db_url_config(DATABASE_URL, engine="twit.postgresql")
+    # To plan the query of a page takes longer than to run it; prepared, it is planned once.
+    options = {"server_side_binding": True, "prepare_threshold": 5, **database.get("OPTIONS", {})}
+    settings = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+    DATABASES["default"] = database | settings
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker as long as it takes

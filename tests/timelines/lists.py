@@ -29,9 +29,9 @@ def push(tweet_id: int, *reader_ids: int) -> int:
 
 
 def listed(reader_id: int) -> list[int] | None:
-    """The tweet ids in the list, or None if there is no list."""
+    """The tweet ids in the list, newest first, or None if there is no list."""
     found = store.read(reader_id, renew=False)
-    return None if found is None else found.tweet_ids
+    return None if found is None else found.tweet_ids[::-1]
 
 
 def deliver_all() -> None:

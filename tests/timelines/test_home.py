@@ -12,7 +12,9 @@ from pytest_django import Settings
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, listed, page, query
 from timelines import server, store
+from timelines.entries import Entry
 from timelines.home import home_page
+from timelines.packing import Change
 from tweets.models import Tweet
 from tweets.paging import Window
 from users.models import Follow, User
@@ -61,6 +63,18 @@ def test_a_deleted_tweet_is_not_shown_even_while_its_entry_stands(
     assert page(ben) == [kept.pk]
     deliver_all()
     assert listed(ben.pk) == [kept.pk]
+
+
+def test_a_tweet_that_was_delivered_twice_is_shown_once(
+    ben: User, alyssa: User, follow: Following
+) -> None:
+    follow(ben, alyssa)
+    page(ben)
+    tweets = [post(alyssa) for _ in range(4)]
+    for tweet in tweets:
+        store.apply([Change(Entry(tweet.pk, alyssa.pk), [ben.pk])])
+    for limit in (1, 2, 3, 20):
+        assert all_pages(ben, limit=limit) == [tweet.pk for tweet in reversed(tweets)]
 
 
 def test_a_page_is_filled_up_when_entries_drop_out(
