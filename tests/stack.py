@@ -37,9 +37,9 @@ class Stack:
             *("--blocking-threads", str(threads), "twit.wsgi:application"),
         ]
         child = self._start("web", command, env)
-        address = f"http://{LOOPBACK}:{port}"
+        self.address = f"http://{LOOPBACK}:{port}"
         client = self.clients.enter_context(
-            httpx.Client(base_url=address, timeout=30, trust_env=False)
+            httpx.Client(base_url=self.address, timeout=30, trust_env=False)
         )
 
         def answers() -> bool:

@@ -131,21 +131,19 @@ def memory_bytes(reader_id: int) -> int:
 
 
 def apply(changes: Sequence[Change]) -> list[int | Exception]:
-    """Make the changes to those of the lists that exist, in order and in one buffer.
+    """Make the changes to those of the lists that exist, in order and all at once.
 
     Returns for each change how many lists it reached, or what was wrong with it: a ValueError for
     ids that no entry can hold, or the first error that one of the lists answered. A list that
     overruns the cap by more than the slack is trimmed. Raises Unavailable; any part may have been
     made by then.
     """
-    packed = [pack(change) for change in changes]
-    overlong: list[int] = []
+    results: list[int | Exception] = []
+    overlong: set[int] = set()
     with connection(client(PUSH_SECONDS)) as link:
-        link.send_packed_command([part for part in packed if isinstance(part, bytes)])
-        results: list[int | Exception] = [
-            _reached(link, change.follower_ids, overlong) if isinstance(part, bytes) else part
-            for change, part in zip(changes, packed, strict=True)
-        ]
+        sent = [_send(link, change) for change in changes]
+        for change, error in zip(changes, sent, strict=True):
+            results.append(error or _reached(link, change.follower_ids, overlong))
     with reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
         for reader_id in overlong:
             script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
@@ -153,8 +151,17 @@ def apply(changes: Sequence[Change]) -> list[int | Exception]:
     return results
 
 
+def _send(link: Any, change: Change) -> ValueError | None:
+    try:
+        for piece in pack(change):
+            link.send_packed_command([piece])
+    except ValueError as error:
+        return error
+    return None
+
+
 def _reached(
-    link: Any, follower_ids: Sequence[int], overlong: list[int]
+    link: Any, follower_ids: Sequence[int], overlong: set[int]
 ) -> int | redis.ResponseError:
     reached, error = 0, None
     longest = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
@@ -169,5 +176,5 @@ def _reached(
         if reply:
             reached += 1
             if reply > longest:
-                overlong.append(follower_id)
+                overlong.add(follower_id)
     return error or reached

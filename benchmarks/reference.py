@@ -1,0 +1,108 @@
+"""Views to compare with, beside Twit's own."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.db import connection
+from django.urls import URLPattern, URLResolver, path
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from timelines import rebuild, store
+from tweets.models import Tweet
+from tweets.paging import Window, page_response
+from twit import urls
+
+# The seed's schema: no index but the primary keys, and every tweet of the timeline in one answer.
+SEED_TABLES = """
+    CREATE TABLE seed_user (id serial PRIMARY KEY, username varchar(30) NOT NULL);
+    CREATE TABLE seed_tweet (id serial PRIMARY KEY, user_id integer, message varchar(160));
+    CREATE TABLE seed_follower (
+        id serial PRIMARY KEY, follower_id integer, followed_id integer
+    );
+    INSERT INTO seed_user SELECT id, username FROM users_user;
+    INSERT INTO seed_tweet SELECT id, author_id, message FROM tweets_tweet;
+    INSERT INTO seed_follower SELECT id, follower_id, followed_id FROM users_follow;
+"""
+SEED_JOIN = """
+    SELECT seed_tweet.id, seed_tweet.user_id, seed_user.username, seed_tweet.message
+    FROM seed_tweet
+    JOIN seed_follower ON seed_follower.followed_id = seed_tweet.user_id
+    JOIN seed_user ON seed_user.id = seed_tweet.user_id
+    WHERE seed_follower.follower_id = %s
+    ORDER BY seed_tweet.id DESC
+"""
+
+
+class Empty(APIView):
+    """A DRF view that does nothing."""
+
+    def get(self, request: Request) -> Response:
+        """An empty array."""
+        return Response([])
+
+    def post(self, request: Request) -> Response:
+        """Parse the body, and no more."""
+        return Response({"parsed": len(request.data)}, 201)
+
+
+class TweetSerializer(serializers.ModelSerializer[Tweet]):
+    """A displayed tweet as one writes it first."""
+
+    id = serializers.CharField()
+    userId = serializers.CharField(source="author_id")  # noqa: N815 (the API's own names)
+    userName = serializers.CharField(source="author.username")  # noqa: N815
+    createdAt = serializers.DateTimeField(source="created_at")  # noqa: N815
+
+    class Meta:
+        model = Tweet
+        fields = ("id", "userId", "userName", "message", "createdAt")
+
+
+class Textbook(APIView):
+    """The same tweets by a ModelSerializer; their ids are given, so no timeline is read."""
+
+    renderer_classes = (JSONRenderer,)
+    tweet_ids: ClassVar[dict[int, Sequence[int]]] = {}
+
+    def get(self, request: Request, user_id: int) -> Response:
+        """20 tweets."""
+        ids = self.tweet_ids.get(user_id)
+        if ids is None:
+            listed = store.read(user_id)
+            ids = self.tweet_ids[user_id] = listed.tweet_ids[-20:] if listed else []
+        tweets = Tweet.objects.filter(pk__in=ids).select_related("author").order_by("-id")
+        return Response(TweetSerializer(tweets, many=True).data)
+
+
+class Pull(APIView):
+    """The same page from Postgres alone: fan-out on read, by the best query that we have."""
+
+    def get(self, request: Request, user_id: int) -> Response:
+        """A page of 20."""
+        window = Window.from_query(request.query_params)
+        return page_response(request, window, rebuild.page(user_id, window))
+
+
+class Seed(APIView):
+    """The seed's join of three tables."""
+
+    def get(self, request: Request, user_id: int) -> Response:
+        """The whole home timeline."""
+        names = ("id", "userId", "userName", "message")
+        with connection.cursor() as cursor:
+            cursor.execute(SEED_JOIN, [user_id])
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return Response([dict(zip(names, row, strict=True)) for row in rows])
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *urls.urlpatterns,
+    path("empty", Empty.as_view()),
+    path("textbook/<int:user_id>", Textbook.as_view()),
+    path("pull/<int:user_id>", Pull.as_view()),
+    path("seed/<int:user_id>", Seed.as_view()),
+]

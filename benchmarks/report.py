@@ -1,0 +1,119 @@
+"""Results: a table on the terminal, JSON and plots in `results/`."""
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("django", "djangorestframework", "celery", "redis", "psycopg", "granian", "protobuf")
+
+
+@dataclass
+class Target:
+    """A ratio that is aimed at: at least, or at most, the bound."""
+
+    what: str
+    ratio: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the ratio is within its bound."""
+        return (self.at_least is None or self.ratio >= self.at_least) and (
+            self.at_most is None or self.ratio <= self.at_most
+        )
+
+
+@dataclass
+class Result:
+    """What one part measured: figures by name, all in one unit, and what was aimed at."""
+
+    title: str
+    unit: str
+    figures: dict[str, float]
+    targets: list[Target] = field(default_factory=list)
+    remark: str = ""
+
+
+def show(result: Result) -> None:
+    """Print one part's table."""
+    table = Table(title=result.title, title_justify="left", caption=result.remark or None)
+    table.add_column("")
+    table.add_column(result.unit, justify="right")
+    for name, figure in result.figures.items():
+        table.add_row(name, number(figure))
+    for target in result.targets:
+        bound = f">= {target.at_least:g}" if target.at_most is None else f"<= {target.at_most:g}"
+        colour, word = ("green", "holds") if target.holds else ("red", "MISSED")
+        table.add_row(
+            f"[{colour}]{target.what}[/]", f"[{colour}]{target.ratio:.2f}  {bound}  {word}[/]"
+        )
+    Console(width=100).print(table)
+
+
+def number(figure: float) -> str:
+    """Three digits that matter."""
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"  # noqa: PLR2004
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    import os
+
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": cpu,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def save(results: Sequence[Result]) -> None:
+    """Write `results/<title>.json` and `.png` for each, and `machine.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "machine.json").write_text(json.dumps(machine(), indent=2) + "\n")
+    for result in results:
+        name = result.title.lower().replace(" ", "-").replace(",", "")
+        content = asdict(result) | {"targets": [_as_dict(target) for target in result.targets]}
+        (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+        _plot(result, RESULTS / f"{name}.png")
+
+
+def _as_dict(target: Target) -> dict[str, Any]:
+    return asdict(target) | {"ratio": round(target.ratio, 3), "holds": target.holds}
+
+
+def _plot(result: Result, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    names, figures = list(result.figures), list(result.figures.values())
+    figure = Figure(figsize=(8, 1 + 0.35 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(names, figures)
+    axes.bar_label(bars, labels=[number(value) for value in figures], padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel(result.unit)
+    axes.set_title(result.title)
+    if max(figures) > 50 * min(figures):
+        axes.set_xscale("log")
+    axes.margins(x=0.15)
+    figure.savefig(path, dpi=100)

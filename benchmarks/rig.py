@@ -1,0 +1,60 @@
+"""Servers, workers and a web server of the benchmarks' own."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stack import Stack
+from twit.local import postgres, valkey
+
+SECRET = "benchmarks"  # noqa: S105 (servers of its own, on loopback, for a few minutes)
+
+
+@contextmanager
+def rig() -> Iterator[Stack]:
+    """Start an empty Postgres (durable) and Valkey, and set Django up for them, in this process."""
+    folder = Path(tempfile.mkdtemp(prefix="twit-benchmarks-"))
+    folder.chmod(0o755)  # Postgres may have to run under another account
+    log = folder / "servers.log"
+    database, database_url = postgres.start(folder / "postgres", password=SECRET, log=log)
+    cache, redis_url = valkey.start(folder / "valkey", password=SECRET, log=log, durable=False)
+    os.environ.update(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SECRET_KEY": SECRET,
+            "TWIT_OPEN_API": "on",
+            "TWIT_HTTPS": "off",
+            "TWIT_LOG_LEVEL": "WARNING",
+            "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+        }
+    )
+    stack = Stack(folder, database_url, redis_url)
+    try:
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        yield stack
+    finally:
+        stack.stop()
+        cache.stop()
+        database.stop()
+        shutil.rmtree(folder)
+
+
+def start_workers(stack: Stack) -> None:
+    """Start two worker processes, unless they run already."""
+    if "workers" not in stack.children:
+        stack.start_worker("workers", "-I", "benchmarks.tasks", processes=2)
+
+
+def start_web(stack: Stack) -> str:
+    """Start a web server of two processes, unless it runs already; returns its address."""
+    if "web" not in stack.children:
+        stack.start_web(processes=2, threads=2)
+    return stack.address

@@ -1,0 +1,7 @@
+"""Twit's settings, with the views of `reference` beside its own, and results of tasks."""
+
+from twit.settings import *  # noqa: F403
+from twit.settings import REDIS_URL
+
+ROOT_URLCONF = "benchmarks.reference"
+CELERY_RESULT_BACKEND = REDIS_URL  # for those tasks that ask for it

@@ -1,0 +1,40 @@
+"""How large the measured worlds are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the worlds are. Readers have the ids from 1, authors those behind them."""
+
+    readers: int = 150_000
+    peers_readers: int = 10_000
+    ordinary_tweets: int = 5_000
+    tweets: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    follows: tuple[int, ...] = (30, 300, 3_000)
+    rounds: int = 5
+    calls: int = 60
+    load_seconds: float = 2.0
+
+    @property
+    def big_author(self) -> int:
+        """The author whom every reader follows."""
+        return self.readers + 1
+
+    @property
+    def ordinary_authors(self) -> range:
+        """Authors with 75 followers on average."""
+        return range(self.readers + 2, self.readers + 2 + self.ordinary_tweets)
+
+
+FULL = Size()
+QUICK = Size(
+    readers=2_000,
+    peers_readers=100,
+    ordinary_tweets=50,
+    tweets=(4_000, 8_000),
+    follows=(30, 300),
+    rounds=1,
+    calls=3,
+    load_seconds=0.3,
+)

@@ -1,0 +1,27 @@
+"""Tasks to compare with, for the same workers."""
+
+from celery import shared_task
+
+from timelines import store
+from timelines.entries import Entry
+from timelines.packing import Change
+from timelines.server import client
+from tweets.models import Tweet
+from users.models import Follow
+
+DELIVERED = "benchmarks:delivered"
+
+
+@shared_task(ignore_result=False)
+def nothing() -> None:
+    """A task's round trip and no more."""
+
+
+@shared_task
+def deliver_one(tweet_id: int) -> None:
+    """The plain way: every tweet's task delivers that tweet."""
+    tweet = Tweet.objects.get(pk=tweet_id)
+    follower_ids = Follow.objects.filter(followed=tweet.author_id).order_by("follower_id")
+    ids = list(follower_ids.values_list("follower_id", flat=True))
+    store.apply([Change(Entry(tweet.pk, tweet.author_id), ids)])
+    client().incr(DELIVERED)

@@ -1,0 +1,89 @@
+"""Users, follows, tweets and home timelines by the hundred thousand."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+from django.db import connection
+
+from benchmarks.sizes import Size
+from timelines import store
+from timelines.entries import Entry
+from timelines.server import client
+from users import graph
+
+# Ids as a service of some size has them: three bytes as varints.
+FIRST_TWEET, FIRST_AUTHOR = 1_000_000, 500_000
+CAP = 800
+COPIES_AT_ONCE = 10_000
+
+
+def sql(statement: str, *parameters: int) -> None:
+    """Run one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+
+
+def add_follows(edges: Iterable[tuple[int, int]], users: int) -> None:
+    """The users 1 to `users`, and follows: (follower, followed)."""
+    graph.load(edges, users_up_to=users)
+    sql("VACUUM ANALYZE users_user, users_follow")
+
+
+def ordinary_edges(size: Size) -> Iterable[tuple[int, int]]:
+    """Followers of the ordinary authors: 75 on average, by a power law (as users.graph has it)."""
+    rng = random.Random(1)  # noqa: S311 (repeatable, not secret)
+    weights = [rng.paretovariate(2.276 - 1) for _ in size.ordinary_authors]
+    scale = 75 * len(weights) / sum(weights)
+    for author, weight in zip(size.ordinary_authors, weights, strict=True):
+        followers = min(max(1, round(weight * scale)), size.readers)
+        for reader in rng.sample(range(1, size.readers + 1), followers):
+            yield reader, author
+
+
+def post(authors: Sequence[int], times: int = 1) -> None:
+    """Tweets by those authors in turn, written past Django, so that nobody is woken."""
+    sql(
+        "INSERT INTO tweets_tweet (author_id, message) "
+        "SELECT %s::bigint + i %% %s, 'This is tweet number ' || i "
+        "FROM generate_series(0::bigint, %s - 1) AS i",
+        authors[0],
+        len(authors),
+        len(authors) * times,
+    )
+
+
+def nothing_pending() -> bool:
+    """Whether the outbox is empty."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT EXISTS (SELECT FROM timelines_fanout)")
+        return bool((cursor.fetchone() or [False])[0])
+
+
+def entries(length: int) -> list[Entry]:
+    """The newest entries of a home timeline."""
+    rng = random.Random(length)  # noqa: S311
+    return [
+        Entry(FIRST_TWEET + length - place, FIRST_AUTHOR + rng.randrange(100_000))
+        for place in range(length)
+    ]
+
+
+def materialise(readers: range, length: int = CAP) -> None:
+    """Lists of that many entries, with their states: one is built, the others are copies of it."""
+    first, *others = readers
+    store.forget([first])
+    token = store.begin_rebuild(first)
+    assert token
+    store.finish_rebuild(first, token, version=1, floor=0, entries=entries(length))
+    copies = [store.keys(reader) for reader in others]
+    for source, names in zip(store.keys(first), zip(*copies, strict=True), strict=False):
+        copy_key(source, names)
+
+
+def copy_key(source: str, names: Sequence[str]) -> None:
+    """Copies of one key."""
+    for first in range(0, len(names), COPIES_AT_ONCE):
+        with client(60.0).pipeline(transaction=False) as pipeline:
+            for name in names[first : first + COPIES_AT_ONCE]:
+                pipeline.execute_command("COPY", source, name, "REPLACE")
+            pipeline.execute()
