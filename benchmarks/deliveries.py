@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from statistics import median, quantiles
 
 from benchmarks import load, measure, peers, rig, tasks, world
@@ -25,7 +25,7 @@ def prepare(stack: Stack, size: Size) -> None:
     """Readers with full lists, who follow the big author; the ordinary authors; workers."""
     readers = range(1, size.readers + 1)
     world.add_follows(
-        [*((reader, size.big_author) for reader in readers), *world.ordinary_edges(size)],
+        chain(((reader, size.big_author) for reader in readers), world.ordinary_edges(size)),
         users=size.ordinary_authors[-1],
     )
     world.materialise(readers)
@@ -228,7 +228,7 @@ def growth(stack: Stack, size: Size) -> list[Result]:
                     at_most=1.5,
                 )
             ],
-            f"{counts[-1]:,} deliveries each time: many tweets with few followers, or few with more.",
+            f"{counts[-1]:,} deliveries each time: tweets with few followers are many.",
         )
     ]
 

@@ -1,7 +1,7 @@
 """Reads and posts: in process, over HTTP, and how a page's cost grows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from statistics import median
@@ -26,20 +26,19 @@ def prepare(stack: Stack, size: Size) -> None:
             stack.kill(name)
     client(60.0).flushdb()
     world.sql("TRUNCATE tweets_tweet, timelines_fanout, users_follow RESTART IDENTITY")
-    edges = [
-        (reader, first_author(size) + (37 * reader + place) % AUTHORS)
-        for follows in size.follows
-        for reader in readers_of(size, follows)
-        for place in range(follows)
-    ]
-    # Others, so that the tables are as large as a service's; each author has 75 followers.
-    first_other = first_author(size) + AUTHORS
-    edges += [
-        (first_other + (75 * place + number) % size.readers, first_author(size) + place)
-        for place in range(AUTHORS)
-        for number in range(75)
-    ]
-    world.add_follows(set(edges), users=first_other + size.readers)
+    world.add_follows(edges(size), users=first_author(size) + AUTHORS + size.readers)
+
+
+def edges(size: Size) -> Iterator[tuple[int, int]]:
+    """Who follows whom: the readers, and others, so that every author has some 75 followers."""
+    first = first_author(size)
+    for follows in size.follows:
+        for reader in readers_of(size, follows):
+            for place in range(follows):
+                yield reader, first + (37 * reader + place) % AUTHORS
+    for place in range(AUTHORS):
+        for number in range(75):
+            yield first + AUTHORS + (75 * place + number) % size.readers, first + place
 
 
 def readers_of(size: Size, follows: int) -> range:

@@ -74,8 +74,8 @@ class Textbook(APIView):
         if ids is None:
             listed = store.read(user_id)
             ids = self.tweet_ids[user_id] = listed.tweet_ids[-20:] if listed else []
-        tweets = Tweet.objects.filter(pk__in=ids).select_related("author").order_by("-id")
-        return Response(TweetSerializer(tweets, many=True).data)
+        tweets = Tweet.objects.using("textbook").filter(pk__in=ids).select_related("author")
+        return Response(TweetSerializer(tweets.order_by("-id"), many=True).data)
 
 
 class Pull(APIView):

@@ -4,7 +4,9 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -21,6 +23,26 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
 @pytest.fixture(autouse=True)
 def _empty_valkey() -> None:
     server.client().flushdb()
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """statements(): how many were sent to Postgres since the last call, by any cursor."""
+    sent = 0
+    execute: Any = psycopg.Cursor.execute
+
+    def counting(self: object, *args: object, **kwargs: object) -> object:
+        nonlocal sent
+        sent += 1
+        return execute(self, *args, **kwargs)
+
+    def since() -> int:
+        nonlocal sent
+        count, sent = sent, 0
+        return count
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    return since
 
 
 @pytest.fixture

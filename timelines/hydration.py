@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 
-from timelines.postgres import binary_cursor
+from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
 
 # One row a tweet, or one row of nulls when none is left; no row at all when there is no reader.
-# The join on `follow` certifies each tweet. It costs nothing: 20 ids in 208 us against 242 without.
+# The subqueries, on `follow`, which certifies each tweet, and on the author, are probes of an index
+# for each tweet; of a join the planner may make a scan of all that the reader follows.
 HYDRATE = """
     SELECT reader.follows_version,
-           tweet.id, tweet.author_id, author.username, tweet.message, tweet.created_at
+           tweet.id, tweet.author_id, tweet.username, tweet.message, tweet.created_at
     FROM users_user AS reader
-    LEFT JOIN (
-        tweets_tweet AS tweet
-        JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
-        JOIN users_user AS author ON author.id = tweet.author_id
-    ) ON follow.follower_id = reader.id AND tweet.id = ANY(%(tweet_ids)s::bigint[])
+    LEFT JOIN LATERAL (
+        SELECT id, author_id, message, created_at,
+               (SELECT username FROM users_user WHERE id = author_id) AS username
+        FROM tweets_tweet
+        WHERE id = ANY(%(tweet_ids)s::bigint[])
+        AND (
+            SELECT true FROM users_follow
+            WHERE follower_id = reader.id AND followed_id = author_id
+        )
+    ) AS tweet ON true
     WHERE reader.id = %(reader_id)s
     ORDER BY tweet.id DESC
 """
@@ -36,4 +42,4 @@ def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> tuple[int, list[Display
         rows = cursor.fetchall()
     if not rows:
         raise User.DoesNotExist
-    return rows[0][0], [displayed(row) for _, *row in rows if row[0] is not None]
+    return rows[0][0], [displayed(row[1:]) for row in rows if row[1] is not None]

@@ -6,8 +6,8 @@ from django.conf import settings
 
 from timelines import store
 from timelines.entries import Entry
-from timelines.postgres import binary_cursor
 from tweets.paging import Window
+from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
 

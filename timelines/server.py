@@ -9,6 +9,8 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from hiredis import pack_command
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
@@ -42,6 +44,7 @@ def client(timeout_seconds: float = READ_SECONDS) -> redis.Redis:
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
+        protocol=2,  # replies and nothing else: `ask` is not ready for push messages
         redis_connect_func=_connect,
     )
 
@@ -83,6 +86,29 @@ def connection(to: redis.Redis) -> Iterator[Any]:
             raise
         finally:
             pool.release(taken)
+
+
+def ask(link: Any, *commands: tuple[Any, ...]) -> list[Any]:
+    """The replies to the commands, sent as one buffer. Raises the first error among them."""
+    link.send_packed_command([b"".join(map(pack_command, commands))])
+    answers = list(replies(link, len(commands)))
+    for answer in answers:
+        if isinstance(answer, redis.RedisError):
+            raise answer
+    return answers
+
+
+def replies(link: Any, count: int) -> Iterator[Any]:
+    """The next replies on the connection; errors are values here.
+
+    What the connection's own read_response does, less its layers, which take 20 us a reply
+    where the processor's caches are cold: a tenth of a page's time.
+    """
+    parser = link._parser
+    for _ in range(count):
+        while (reply := parser._reader.gets()) is NOT_ENOUGH_DATA:
+            parser.read_from_socket()
+        yield reply
 
 
 @cache

@@ -14,11 +14,10 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from hiredis import pack_command
 
 from timelines.entries import Entry, tweet_ids
 from timelines.packing import Change, pack
-from timelines.server import PUSH_SECONDS, client, connection, reaching, script
+from timelines.server import PUSH_SECONDS, ask, client, connection, reaching, replies, script
 
 # How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
 REBUILD_SECONDS = 10
@@ -52,16 +51,15 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
     """
     both = list_key, state_key = keys(reader_id)
     expiry = settings.HOME_TIMELINE_EXPIRY_SECONDS
-    commands: list[tuple[Any, ...]] = [
-        ("MULTI",),
-        ("LRANGE", list_key, 0, -1),
-        ("HMGET", state_key, "version", "run_id", "floor"),
-        *(("EXPIRE", key, expiry) for key in both if renew),
-        ("EXEC",),
-    ]
     with connection(client()) as link:
-        link.send_packed_command([b"".join(map(pack_command, commands))])
-        *_, (elements, state, *_) = [link.read_response() for _ in commands]
+        *_, (elements, state, *_) = ask(
+            link,
+            ("MULTI",),
+            ("LRANGE", list_key, 0, -1),
+            ("HMGET", state_key, "version", "run_id", "floor"),
+            *(("EXPIRE", key, expiry) for key in both if renew),
+            ("EXEC",),
+        )
         server_run_id = link.run_id
     if isinstance(elements, redis.ResponseError) or isinstance(state, redis.ResponseError):
         return None  # no list, no hash: a rebuild puts that right
@@ -115,14 +113,14 @@ def materialised() -> Iterator[int]:
 
 def claim_wake_up() -> bool:
     """Whether to send a wake-up: no, while one is under way. Raises Unavailable."""
-    with reaching():
-        return bool(client().set(WAKE_KEY, 1, nx=True, ex=WAKE_SECONDS))
+    with connection(client()) as link:
+        return bool(*ask(link, ("SET", WAKE_KEY, 1, "NX", "EX", WAKE_SECONDS)))
 
 
 def take_wake_up() -> None:
     """A wake-up has arrived: what is committed from now on needs another. Raises Unavailable."""
-    with reaching():
-        client().delete(WAKE_KEY)
+    with connection(client()) as link:
+        ask(link, ("DEL", WAKE_KEY))
 
 
 def memory_bytes(reader_id: int) -> int:
@@ -160,20 +158,15 @@ def _send(link: Any, change: Change) -> ValueError | None:
     return None
 
 
-def _reached(
-    link: Any, follower_ids: Sequence[int], overlong: set[int]
-) -> int | redis.ResponseError:
+def _reached(link: Any, follower_ids: Sequence[int], overlong: set[int]) -> int | redis.RedisError:
     reached, error = 0, None
     longest = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
-    for follower_id in follower_ids:
-        try:
-            reply = link.read_response()
-        except redis.ResponseError as answer:
-            if not str(answer).startswith("WRONGTYPE"):
-                raise  # the server's, not this list's
-            error = error or answer
-            continue
-        if reply:
+    for follower_id, reply in zip(follower_ids, replies(link, len(follower_ids)), strict=True):
+        if isinstance(reply, redis.RedisError):
+            if not str(reply).startswith("WRONGTYPE"):
+                raise reply  # the server's, not this list's
+            error = error or reply
+        elif reply:
             reached += 1
             if reply > longest:
                 overlong.add(follower_id)

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Self
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
 
+from tweets.postgres import binary_cursor
 from users.models import User
 
 MESSAGE_MAX_CODE_POINTS = 280
@@ -38,7 +39,7 @@ class TweetQuerySet(models.QuerySet["Tweet"]):
 
         One statement: a third of the time that the ORM takes to fetch the author and to insert.
         """
-        with connection.cursor() as cursor:
+        with binary_cursor() as cursor:
             cursor.execute(POST, {"author_id": author_id, "message": message})
             row: DisplayRow | None = cursor.fetchone()
         if row is not None:
