@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: up test faults check format proto constraints clean
+.PHONY: up test faults bench check format proto constraints clean
 
 up: .venv/local.stamp  ## everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m twit.local
@@ -13,6 +13,9 @@ test: .venv/dev.stamp  ## the whole test suite
 
 faults: .venv/dev.stamp  ## kill everything, ten storms too, and print what it cost (20 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
+
+bench: .venv/bench.stamp  ## what it costs, beside what else one could use (8 minutes, 6 GB)
+	@exec $(BIN)/python -m benchmarks --save
 
 check: .venv/dev.stamp  ## lint, types, contracts, migrations
 	$(BIN)/ruff check
@@ -50,4 +53,8 @@ clean:  ## remove the environment; data in .twit/ stays
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@$(INSTALL) '.[dev]'
+	@touch .venv/local.stamp $@
+
+.venv/bench.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@$(INSTALL) '.[bench]'
 	@touch .venv/local.stamp $@

@@ -2,7 +2,6 @@
 
 import http.client
 import io
-import multiprocessing
 import socket
 import sys
 import time
@@ -12,10 +11,9 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from benchmarks.measure import FORKS
 from timelines.entries import Entry
 from timelines.packing import Change, pack
-
-FORKS = multiprocessing.get_context("fork")
 
 
 class Call(NamedTuple):

@@ -201,7 +201,8 @@ def post(stack: Stack, size: Size) -> list[Result]:
     requests = {name: load.Call("POST", path, body) for name, path in names.items()}
     inside = measure.call_by_call(
         "post, in process",
-        {name: partial(load.in_process, call) for name, call in requests.items()},
+        {name: partial(load.in_process, call) for name, call in requests.items()}
+        | {"a page": partial(load.in_process, load.Call("GET", f"/tweets/followed/{READER}"))},
         size.rounds,
         size.calls,
     )
@@ -222,7 +223,7 @@ def post(stack: Stack, size: Size) -> list[Result]:
             "microseconds",
             {name: 1e6 * inside.median(name) for name in names},
             [Target("Twit over the empty view", inside.ratio("Twit", empty), at_most=4)],
-            "Committed to a durable Postgres.",
+            "Committed to a durable Postgres; pages are read in between.",
         ),
         Result(
             "A POST, over HTTP",

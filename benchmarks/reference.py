@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.urls import URLPattern, URLResolver, path
 from rest_framework import serializers
+from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -62,20 +64,22 @@ class TweetSerializer(serializers.ModelSerializer[Tweet]):
         fields = ("id", "userId", "userName", "message", "createdAt")
 
 
-class Textbook(APIView):
+class Textbook(ListAPIView[Tweet]):
     """The same tweets by a ModelSerializer; their ids are given, so no timeline is read."""
 
     renderer_classes = (JSONRenderer,)
+    serializer_class = TweetSerializer
     tweet_ids: ClassVar[dict[int, Sequence[int]]] = {}
 
-    def get(self, request: Request, user_id: int) -> Response:
+    def get_queryset(self) -> QuerySet[Tweet]:
         """20 tweets."""
+        user_id = self.kwargs["user_id"]
         ids = self.tweet_ids.get(user_id)
         if ids is None:
             listed = store.read(user_id)
             ids = self.tweet_ids[user_id] = listed.tweet_ids[-20:] if listed else []
         tweets = Tweet.objects.using("textbook").filter(pk__in=ids).select_related("author")
-        return Response(TweetSerializer(tweets.order_by("-id"), many=True).data)
+        return tweets.order_by("-id")
 
 
 class Pull(APIView):

@@ -18,9 +18,9 @@ ROUND_FOLLOWERS = 65_536
 # What a row waits after its first failure in a row, its second, and so on; the last for good.
 PAUSES_SECONDS = (1, 5, 30, 120, 600)
 
-# Longest untouched first. Rows of one tweet keep their order: a row waits for the tweet's earlier
-# ones, so that a retraction never overtakes a delivery, nor the other way round where an id is
-# used again.
+# $1: rows at most, $2: followers in all. Longest untouched first. Rows of one tweet keep their
+# order: a row waits for the tweet's earlier ones, so that a retraction never overtakes a delivery,
+# nor the other way round where an id is used again.
 CLAIM = """
     WITH claimed AS MATERIALIZED (
         SELECT * FROM timelines_fanout AS turn
@@ -30,10 +30,10 @@ CLAIM = """
             WHERE earlier.tweet_id = turn.tweet_id AND earlier.id < turn.id
         )
         ORDER BY next_attempt_at, id
-        LIMIT %(rows)s
+        LIMIT $1
         FOR UPDATE SKIP LOCKED
     ), share AS (
-        SELECT greatest(1, %(followers)s / greatest(1, count(*))) AS size FROM claimed
+        SELECT greatest(1, $2 / greatest(1, count(*))) AS size FROM claimed
     )
     SELECT id, kind, tweet_id, author_id, attempts, batch.size, coalesce(follower_ids, '{}')
     FROM share, claimed
@@ -52,19 +52,19 @@ CLAIM = """
     ) AS followers
     ORDER BY next_attempt_at, id
 """
-DELETE = "DELETE FROM timelines_fanout WHERE id = ANY(%s)"
+DELETE = "DELETE FROM timelines_fanout WHERE id = ANY($1)"
 MOVE_ON = """
     UPDATE timelines_fanout AS row
     SET after_follower_id = done.up_to, next_attempt_at = clock_timestamp(),
         attempts = 0, last_error = ''
-    FROM unnest(%s::bigint[], %s::bigint[]) AS done (id, up_to)
+    FROM unnest($1::bigint[], $2::bigint[]) AS done (id, up_to)
     WHERE row.id = done.id
 """
 PAUSE = """
     UPDATE timelines_fanout
-    SET attempts = attempts + 1, last_error = %s,
-        next_attempt_at = clock_timestamp() + %s * interval '1 second'
-    WHERE id = %s
+    SET attempts = attempts + 1, last_error = $1,
+        next_attempt_at = clock_timestamp() + $2 * interval '1 second'
+    WHERE id = $3
 """
 
 
@@ -133,7 +133,7 @@ def claim(cursor: Cursor, rows: int, followers: int) -> list[Claim]:
 
     Rows that another worker has locked are passed over.
     """
-    cursor.execute(CLAIM, {"rows": rows, "followers": followers})
+    cursor.execute(CLAIM, [rows, followers])
     return [Claim(*row) for row in cursor.fetchall()]
 
 

@@ -6,7 +6,8 @@ from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
 
-# One row a tweet, or one row of nulls when none is left; no row at all when there is no reader.
+# $1: the reader, $2: tweet ids. One row a tweet, or one row of nulls when none is left; no row at
+# all when there is no reader.
 # The subqueries, on `follow`, which certifies each tweet, and on the author, are probes of an index
 # for each tweet; of a join the planner may make a scan of all that the reader follows.
 HYDRATE = """
@@ -17,13 +18,13 @@ HYDRATE = """
         SELECT id, author_id, message, created_at,
                (SELECT username FROM users_user WHERE id = author_id) AS username
         FROM tweets_tweet
-        WHERE id = ANY(%(tweet_ids)s::bigint[])
+        WHERE id = ANY($2::bigint[])
         AND (
             SELECT true FROM users_follow
             WHERE follower_id = reader.id AND followed_id = author_id
         )
     ) AS tweet ON true
-    WHERE reader.id = %(reader_id)s
+    WHERE reader.id = $1
     ORDER BY tweet.id DESC
 """
 
@@ -38,7 +39,7 @@ def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> tuple[int, list[Display
         f"{{{','.join(map(str, tweet_ids))}}}"  # as psycopg would write it, in a fifth of the time
     )
     with binary_cursor() as cursor:
-        cursor.execute(HYDRATE, {"reader_id": reader_id, "tweet_ids": array})
+        cursor.execute(HYDRATE, [reader_id, array])
         rows = cursor.fetchall()
     if not rows:
         raise User.DoesNotExist

@@ -11,6 +11,7 @@ from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
 
+# $1: the reader, $2: max_id, $3: since_id, $4: limit.
 # The newest `limit` tweets of the followed accounts within the bounds. Only the `limit` accounts
 # whose newest tweet is newest can have a tweet among them: each account before them has at least
 # one tweet that is newer. So one probe an account finds those, and only theirs are read on, down
@@ -22,23 +23,23 @@ _NEWEST = """
         FROM users_follow AS follow
         CROSS JOIN LATERAL (
             SELECT id FROM tweets_tweet
-            WHERE author_id = follow.followed_id AND id < %(max_id)s AND id > %(since_id)s
+            WHERE author_id = follow.followed_id AND id < $2 AND id > $3
             ORDER BY id DESC LIMIT 1
         ) AS newest
-        WHERE follow.follower_id = %(reader_id)s
-        ORDER BY newest.id DESC LIMIT %(limit)s
+        WHERE follow.follower_id = $1
+        ORDER BY newest.id DESC LIMIT $4
     ), tweet AS (
         SELECT entry.id, entry.author_id
         FROM active
         CROSS JOIN LATERAL (
             SELECT id, author_id FROM tweets_tweet
-            WHERE author_id = active.followed_id AND id < %(max_id)s AND id > %(since_id)s
+            WHERE author_id = active.followed_id AND id < $2 AND id > $3
             AND id >= (
-                SELECT CASE WHEN count(*) < %(limit)s THEN 0 ELSE min(newest_id) END FROM active
+                SELECT CASE WHEN count(*) < $4 THEN 0 ELSE min(newest_id) END FROM active
             )
-            ORDER BY id DESC LIMIT %(limit)s
+            ORDER BY id DESC LIMIT $4
         ) AS entry
-        ORDER BY entry.id DESC LIMIT %(limit)s
+        ORDER BY entry.id DESC LIMIT $4
     )
 """
 PAGE = f"""{_NEWEST}
@@ -52,7 +53,7 @@ PAGE = f"""{_NEWEST}
 SNAPSHOT = f"""{_NEWEST}
     SELECT reader.follows_version, tweet.id, tweet.author_id
     FROM users_user AS reader LEFT JOIN tweet ON true
-    WHERE reader.id = %(reader_id)s
+    WHERE reader.id = $1
     ORDER BY tweet.id DESC
 """  # noqa: S608
 ABOVE_ALL_IDS = 2**63 - 1
@@ -108,12 +109,12 @@ def _execute(query: str, reader_id: int, window: Window, limit: int) -> list[tup
     with binary_cursor() as cursor:
         cursor.execute(
             query,
-            {
-                "reader_id": reader_id,
-                "max_id": ABOVE_ALL_IDS if window.max_id is None else window.max_id,
-                "since_id": window.since_id or 0,
-                "limit": limit,
-            },
+            [
+                reader_id,
+                ABOVE_ALL_IDS if window.max_id is None else window.max_id,
+                window.since_id or 0,
+                limit,
+            ],
         )
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

@@ -15,13 +15,14 @@ MESSAGE_MAX_CODE_POINTS = 280
 # A tweet in the order of the columns that are displayed: id, author's id and username, message,
 # creation.
 DisplayRow = tuple[int, int, str, str, datetime]
-# The author's lock keeps a concurrent deletion from failing the foreign key at commit.
+# $1: the author, $2: the message. The author's lock keeps a concurrent deletion from failing the
+# foreign key at commit.
 POST = """
     WITH author AS (
-        SELECT id, username FROM users_user WHERE id = %(author_id)s FOR KEY SHARE
+        SELECT id, username FROM users_user WHERE id = $1 FOR KEY SHARE
     ), posted AS (
         INSERT INTO tweets_tweet (author_id, message)
-        SELECT id, %(message)s FROM author
+        SELECT id, $2 FROM author
         RETURNING id, author_id, message, created_at
     )
     SELECT posted.id, posted.author_id, author.username, posted.message, posted.created_at
@@ -40,7 +41,7 @@ class TweetQuerySet(models.QuerySet["Tweet"]):
         One statement: a third of the time that the ORM takes to fetch the author and to insert.
         """
         with binary_cursor() as cursor:
-            cursor.execute(POST, {"author_id": author_id, "message": message})
+            cursor.execute(POST, [author_id, message])
             row: DisplayRow | None = cursor.fetchone()
         if row is not None:
             tweet = Tweet(id=row[0], author_id=author_id, message=message, created_at=row[4])

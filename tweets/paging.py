@@ -28,6 +28,8 @@ class Window:
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
         """The window that a query string asks for. Raises ValidationError naming each bad field."""
+        if not query:
+            return cls()
         asked: dict[str, int] = {}
         errors: dict[str, list[str]] = {}
         for name in ("limit", "max_id", "since_id"):

@@ -86,7 +86,7 @@ class Worker:
         self.results: list[int | Exception] | None = None
 
     def claim(self, rows: int, followers: int) -> None:
-        self.claims = fanout.claim(self.connection.cursor(), rows, followers)
+        self.claims = fanout.claim(psycopg.RawCursor(self.connection), rows, followers)
         self.results = None
 
     def push(self) -> None:
@@ -94,7 +94,7 @@ class Worker:
 
     def finish(self) -> None:
         assert self.results is not None
-        fanout.finish(self.connection.cursor(), self.claims, self.results)
+        fanout.finish(psycopg.RawCursor(self.connection), self.claims, self.results)
         self.connection.commit()
         self.claims, self.results = [], None
 
