@@ -23,6 +23,7 @@ WORKERS = 2
 
 def prepare(stack: Stack, size: Size) -> None:
     """Readers with full lists, who follow the big author; the ordinary authors; workers."""
+    world.clear(stack)
     readers = range(1, size.readers + 1)
     world.add_follows(
         chain(((reader, size.big_author) for reader in readers), world.ordinary_edges(size)),

@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import multiprocessing
 import socket
 import sys
 import time
@@ -11,9 +12,10 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.measure import FORKS
 from timelines.entries import Entry
 from timelines.packing import Change, pack
+
+FORKS = multiprocessing.get_context("fork")
 
 
 class Call(NamedTuple):

@@ -1,44 +1,11 @@
 """Alternate measurements: A B A B, so that a noisy machine is unfair to none."""
 
-import multiprocessing
-import os
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from statistics import median
 
 from rich.progress import track
-
-FORKS = multiprocessing.get_context("fork")
-
-
-@contextmanager
-def awake_cores() -> Iterator[None]:
-    """Keep every core busy with a process that gives way to any other (SCHED_IDLE).
-
-    A core of a virtual machine that has nothing to do is given back, and takes 75 us to return:
-    as long as a round trip to a server. On a service's busy cores that does not happen. Elsewhere
-    than on Linux this does nothing.
-    """
-    cores = os.sched_getaffinity(0) if sys.platform == "linux" else ()
-    spinners = [FORKS.Process(target=_spin, args=(core,), daemon=True) for core in cores]
-    for spinner in spinners:
-        spinner.start()
-    try:
-        yield
-    finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.join()
-
-
-def _spin(core: int) -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    os.sched_setaffinity(0, {core})
-    while True:
-        pass
 
 
 class Series(dict[str, list[float]]):
@@ -64,7 +31,6 @@ def in_rounds(title: str, contenders: Mapping[str, Callable[[], float]], rounds:
     return series
 
 
-@awake_cores()
 def call_by_call(
     title: str, contenders: Mapping[str, Callable[[], object]], rounds: int, calls: int
 ) -> Series:
@@ -89,7 +55,6 @@ def call_by_call(
     return series
 
 
-@awake_cores()
 def one_by_one(
     title: str,
     contenders: Mapping[str, Callable[[], object]],

@@ -12,7 +12,6 @@ from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack
 from timelines import rebuild
-from timelines.server import client
 from tweets.models import Tweet
 
 READERS_OF_A_KIND = 10  # that follow equally many accounts
@@ -21,11 +20,7 @@ READER, AUTHORS = 1, 10_000
 
 def prepare(stack: Stack, size: Size) -> None:
     """Readers who follow few, many and very many of the authors; no tweets yet, no lists."""
-    for name in ("workers", "web"):
-        if name in stack.children:
-            stack.kill(name)
-    client(60.0).flushdb()
-    world.sql("TRUNCATE tweets_tweet, timelines_fanout, users_follow RESTART IDENTITY")
+    world.clear(stack)
     world.add_follows(edges(size), users=first_author(size) + AUTHORS + size.readers)
 
 

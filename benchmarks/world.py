@@ -1,11 +1,13 @@
 """Users, follows, tweets and home timelines by the hundred thousand."""
 
+import gc
 import random
 from collections.abc import Iterable, Sequence
 
 from django.db import connection
 
 from benchmarks.sizes import Size
+from tests.stack import Stack
 from timelines import store
 from timelines.entries import Entry
 from timelines.server import client
@@ -21,6 +23,17 @@ def sql(statement: str, *parameters: int) -> None:
     """Run one statement."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters or None)
+
+
+def clear(stack: Stack) -> None:
+    """Nothing stored, nothing running but the servers, and no garbage to look through."""
+    for name in ("workers", "web"):
+        if name in stack.children:
+            stack.kill(name)
+    client(60.0).flushdb()
+    sql("TRUNCATE tweets_tweet, timelines_fanout, users_user RESTART IDENTITY CASCADE")
+    gc.collect()
+    gc.freeze()
 
 
 def add_follows(edges: Iterable[tuple[int, int]], users: int) -> None:

@@ -38,7 +38,7 @@ class TweetQuerySet(models.QuerySet["Tweet"]):
     def post(self, *, author_id: int, message: str) -> DisplayRow | None:
         """Store a tweet and send `post_save`; as displayed, or None if there is no such author.
 
-        One statement: a third of the time that the ORM takes to fetch the author and to insert.
+        One statement: half the time that the ORM takes to fetch the author and to insert.
         """
         with binary_cursor() as cursor:
             cursor.execute(POST, [author_id, message])

@@ -59,6 +59,12 @@ class Window:
         return tweets.order_by("-id")[: self.limit + 1]
 
 
+def absolute_address(request: Request) -> str:
+    """The address that was requested, without its query."""
+    django = request._request  # past DRF's slow look-ups
+    return f"{django.scheme}://{django.get_host()}{django.path}"
+
+
 def page_response(request: Request, window: Window, tweets: Sequence[DisplayedTweet]) -> Response:
     """A page as a JSON array, with an RFC 8288 `Link` header.
 
@@ -68,7 +74,7 @@ def page_response(request: Request, window: Window, tweets: Sequence[DisplayedTw
     page = tweets[: window.limit]
     if not page:
         return Response(page)
-    address = f"{request.scheme}://{request.get_host()}{request.path}?limit={window.limit}"
+    address = f"{absolute_address(request)}?limit={window.limit}"
     links = f'<{address}&since_id={page[0]["id"]}>; rel="prev"'
     if len(tweets) > window.limit:
         since = "" if window.since_id is None else f"&since_id={window.since_id}"

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from tweets.models import Tweet
-from tweets.paging import Window, page_response
+from tweets.paging import Window, absolute_address, page_response
 from tweets.serializers import DISPLAY_COLUMNS, NewTweetSerializer, displayed
 from users.models import User
 
@@ -45,7 +45,7 @@ class TweetViewSet(GenericViewSet[Tweet]):
         if row is None:
             author_id = serializer.validated_data["author_id"]
             raise ValidationError({"userId": [f"There is no user {author_id}."]})
-        location = request.build_absolute_uri(f"{request.path}/{row[0]}")
+        location = f"{absolute_address(request)}/{row[0]}"
         return Response(displayed(row), status.HTTP_201_CREATED, headers={"Location": location})
 
     def retrieve(self, request: Request, tweet_id: str) -> Response:
