@@ -1,7 +1,9 @@
 """Results: a table on the terminal, JSON and plots in `results/`."""
 
 import json
+import os
 import platform
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +26,11 @@ class Target:
     ratio: float
     at_least: float | None = None
     at_most: float | None = None
+
+    @property
+    def bound(self) -> str:
+        """The bound in words."""
+        return f">= {self.at_least:g}" if self.at_most is None else f"<= {self.at_most:g}"
 
     @property
     def holds(self) -> bool:
@@ -52,10 +59,10 @@ def show(result: Result) -> None:
     for name, figure in result.figures.items():
         table.add_row(name, number(figure))
     for target in result.targets:
-        bound = f">= {target.at_least:g}" if target.at_most is None else f"<= {target.at_most:g}"
         colour, word = ("green", "holds") if target.holds else ("red", "MISSED")
         table.add_row(
-            f"[{colour}]{target.what}[/]", f"[{colour}]{target.ratio:.2f}  {bound}  {word}[/]"
+            f"[{colour}]{target.what}[/]",
+            f"[{colour}]{target.ratio:.2f}  {target.bound}  {word}[/]",
         )
     Console(width=100).print(table)
 
@@ -65,37 +72,35 @@ def number(figure: float) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"  # noqa: PLR2004
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, str]:
     """What it was measured on."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    import os
-
+    described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"^model name\s*: (.*)$", described, re.MULTILINE)
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": cpu,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "processor": f"{os.cpu_count()} x {model[1] if model else platform.processor()}",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "packages": packages,
     }
 
 
 def save(results: Sequence[Result]) -> None:
-    """Write `results/<title>.json` and `.png` for each, and `machine.json`."""
+    """Write each result as JSON and as a plot, and all of them as one page."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "machine.json").write_text(json.dumps(machine(), indent=2) + "\n")
+    page = ["# Results", "", "Written by `make bench`. Ratios are medians of the rounds' own.", ""]
+    page += [f"- {name}: {what}" for name, what in machine().items()]
     for result in results:
         name = result.title.lower().replace(" ", "-").replace(",", "")
         content = asdict(result) | {"targets": [_as_dict(target) for target in result.targets]}
         (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
         _plot(result, RESULTS / f"{name}.png")
+        page += ["", f"## {result.title}", "", f"![{result.title}]({name}.png)", ""]
+        page += [f"| | {result.unit} |", "| --- | ---: |"]
+        page += [f"| {what} | {number(figure)} |" for what, figure in result.figures.items()]
+        page += [f"| *{t.what}* | *{t.ratio:.2f}, aim {t.bound}* |" for t in result.targets]
+        page += ["", result.remark] if result.remark else []
+    (RESULTS / "README.md").write_text("\n".join(page) + "\n")
 
 
 def _as_dict(target: Target) -> dict[str, Any]:
