@@ -14,7 +14,7 @@ test: .venv/dev.stamp  ## the whole test suite
 faults: .venv/dev.stamp  ## kill everything, ten storms too, and print what it cost (20 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
 
-bench: .venv/bench.stamp  ## what it costs, beside what else one could use (8 minutes, 6 GB)
+bench: .venv/bench.stamp  ## what it costs, beside what else one could use (6 minutes, 4 GB)
 	@exec $(BIN)/python -m benchmarks --save
 
 check: .venv/dev.stamp  ## lint, types, contracts, migrations

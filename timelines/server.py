@@ -60,7 +60,7 @@ def reaching() -> Iterator[None]:
         raise Unavailable("Redis was away a moment ago")
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         breaker.trip()
         raise Unavailable(str(error)) from error
     except redis.ResponseError as error:  # it is there, and out of memory, read-only, ...

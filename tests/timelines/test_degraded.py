@@ -1,5 +1,7 @@
 """Without Redis: slower and right."""
 
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +42,21 @@ def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
         deliver_all()
         assert all_pages(ben, limit=2) == query(ben)
         assert store.read(ben.pk)
+
+
+def test_a_connection_that_is_reset_while_it_waits_is_a_server_that_is_away(
+    ben: User, tmp_path: Path
+) -> None:
+    with own_valkey(tmp_path) as valkey:
+        page(ben)
+        process = valkey.child.process
+        process.send_signal(signal.SIGSTOP)
+        # Killed with a command unread: the kernel resets the connection.
+        killer = threading.Timer(0.1, process.kill)
+        killer.start()
+        with pytest.raises(server.Unavailable):
+            store.read(ben.pk)
+        killer.join()
 
 
 def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
