@@ -73,7 +73,7 @@ def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
         started = time.monotonic()
         for _ in range(20):
             page(ben)
-        assert time.monotonic() - started < server.READ_SECONDS
+        assert time.monotonic() - started < 5 * server.READ_SECONDS  # not 20 times
         valkey.thaw()
 
 
