@@ -39,6 +39,15 @@ def until_delivered(started: float) -> float:
     return time.perf_counter() - started
 
 
+def drained(authors: range) -> float:
+    """Seconds until a tweet by each of the authors, all pending at once, is delivered."""
+    world.post(authors, len(authors))
+    started = time.perf_counter()
+    for _ in range(WORKERS):
+        fan_out.delay()
+    return until_delivered(started)
+
+
 def big_account(stack: Stack, size: Size) -> list[Result]:
     """One tweet to all readers; the ceiling; other projects' ways, to some of the readers."""
     ceiling = load.Ceiling(stack.env["REDIS_URL"], range(1, size.readers + 1))
@@ -93,16 +102,9 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
     authors = size.ordinary_authors
     some = authors[::5]  # the plain way takes long
 
-    def twit() -> float:
-        world.post(authors)
-        started = time.perf_counter()
-        for _ in range(WORKERS):
-            fan_out.delay()
-        return until_delivered(started) / followers(authors)
-
     def plain() -> float:
         newest = Tweet.objects.order_by("-id").values_list("id", flat=True).first() or 0
-        world.post(authors)
+        world.post(authors, len(authors))
         world.sql("TRUNCATE timelines_fanout")
         tweets = Tweet.objects.filter(id__gt=newest, author_id__in=some).values_list(
             "id", flat=True
@@ -117,7 +119,7 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
         return (time.perf_counter() - started) / followers(some)
 
     contenders = {
-        "Twit": twit,
+        "Twit": lambda: drained(authors) / followers(authors),
         "a task that delivers its own tweet": plain,
         "the ceiling": lambda: ceiling.seconds() / size.readers,
     }
@@ -215,11 +217,7 @@ def growth(stack: Stack, size: Size) -> list[Result]:
     world.add_follows(edges, users=first)
 
     def twit(n: int) -> float:
-        world.post(authors[n])
-        started = time.perf_counter()
-        for _ in range(WORKERS):
-            fan_out.delay()
-        return until_delivered(started) / total
+        return drained(authors[n]) / total
 
     contenders = {f"{n:,} followers": partial(twit, n) for n in counts}
     series = measure.in_rounds("growth of fan-out", contenders, size.rounds)

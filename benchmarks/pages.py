@@ -49,15 +49,8 @@ def first_author(size: Size) -> int:
 
 def tweets(size: Size, total: int) -> None:
     """As many tweets, by all authors in turn, and lists of the readers."""
-    missing = total - Tweet.objects.count()
-    world.sql(
-        "INSERT INTO tweets_tweet (author_id, message) "
-        "SELECT %s::bigint + i * 7919 %% %s, 'This is tweet number ' || i "
-        "FROM generate_series(1::bigint, %s) AS i",
-        first_author(size),
-        AUTHORS,
-        missing,
-    )
+    authors = range(first_author(size), first_author(size) + AUTHORS)
+    world.post(authors, total - Tweet.objects.count())
     world.sql("TRUNCATE timelines_fanout")
     world.sql("VACUUM ANALYZE tweets_tweet")
     for follows in size.follows:

@@ -48,9 +48,8 @@ def rig() -> Iterator[Stack]:
 
 
 def start_workers(stack: Stack) -> None:
-    """Start two worker processes, unless they run already."""
-    if "workers" not in stack.children:
-        stack.start_worker("workers", "-I", "benchmarks.tasks", processes=2)
+    """Start two worker processes."""
+    stack.start_worker("workers", "-I", "benchmarks.tasks", processes=2)
 
 
 def start_web(stack: Stack) -> str:

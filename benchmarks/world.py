@@ -53,15 +53,15 @@ def ordinary_edges(size: Size) -> Iterable[tuple[int, int]]:
             yield reader, author
 
 
-def post(authors: Sequence[int], times: int = 1) -> None:
-    """Tweets by those authors in turn, written past Django, so that nobody is woken."""
+def post(authors: range, total: int) -> None:
+    """As many tweets, by the authors in turn, written past Django, so that nobody is woken."""
     sql(
         "INSERT INTO tweets_tweet (author_id, message) "
-        "SELECT %s::bigint + i %% %s, 'This is tweet number ' || i "
-        "FROM generate_series(0::bigint, %s - 1) AS i",
+        "SELECT %s::bigint + i * 7919 %% %s, 'This is tweet number ' || i "
+        "FROM generate_series(1::bigint, %s) AS i",
         authors[0],
         len(authors),
-        len(authors) * times,
+        total,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 from django.conf import settings
 from django.db import connection
 from rest_framework.test import APIClient
@@ -25,24 +26,35 @@ def _empty_valkey() -> None:
     server.client().flushdb()
 
 
+def _count(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> Callable[[], int]:
+    """How many calls of that method there were since the last time that this was asked."""
+    calls = 0
+    original: Any = getattr(owner, method)
+
+    def counting(*args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += 1
+        return original(*args, **kwargs)
+
+    def since() -> int:
+        nonlocal calls
+        count, calls = calls, 0
+        return count
+
+    monkeypatch.setattr(owner, method, counting)
+    return since
+
+
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """statements(): how many were sent to Postgres since the last call, by any cursor."""
-    sent = 0
-    execute: Any = psycopg.Cursor.execute
+    return _count(monkeypatch, psycopg.Cursor, "execute")
 
-    def counting(self: object, *args: object, **kwargs: object) -> object:
-        nonlocal sent
-        sent += 1
-        return execute(self, *args, **kwargs)
 
-    def since() -> int:
-        nonlocal sent
-        count, sent = sent, 0
-        return count
-
-    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    return since
+@pytest.fixture
+def redis_round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """redis_round_trips(): how many buffers went to the server since the last call."""
+    return _count(monkeypatch, redis.Connection, "send_packed_command")
 
 
 @pytest.fixture

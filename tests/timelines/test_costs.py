@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from django.db import connection
 from pytest_django import Settings
 
@@ -17,26 +16,6 @@ from users import graph
 from users.models import User
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def redis_round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """redis_round_trips(): how many buffers went to the server since the last call."""
-    sent = 0
-    send: Any = redis.Connection.send_packed_command
-
-    def counting(self: redis.Connection, command: object, check_health: bool = True) -> None:
-        nonlocal sent
-        sent += 1
-        send(self, command, check_health)
-
-    def since() -> int:
-        nonlocal sent
-        count, sent = sent, 0
-        return count
-
-    monkeypatch.setattr(redis.Connection, "send_packed_command", counting)
-    return since
 
 
 def test_a_page_of_the_list_costs_one_round_trip_to_each_server(
