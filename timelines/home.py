@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from timelines import hydration, rebuild, server, store
 from timelines.store import Listed
+from tweets import postgres
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet
 from users.models import User
@@ -22,7 +23,7 @@ def home_page(reader_id: int, window: Window) -> list[DisplayedTweet]:
     page = None
     # Without Redis it takes longer and is as right.
     with suppress(server.Unavailable):
-        listed = store.read(reader_id)
+        listed = store.read(reader_id, meanwhile=postgres.connect)
         if listed is not None:
             page = _page_from_list(reader_id, listed, window)
         if page is None:

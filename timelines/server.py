@@ -3,7 +3,7 @@
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -110,9 +110,16 @@ def _has_ended(link: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def ask(link: Any, *commands: tuple[Any, ...]) -> list[Any]:
-    """The replies to the commands, sent as one buffer. Raises the first error among them."""
+def ask(
+    link: Any, *commands: tuple[Any, ...], meanwhile: Callable[[], None] | None = None
+) -> list[Any]:
+    """The replies to the commands, sent as one buffer. Raises the first error among them.
+
+    `meanwhile` is called between the sending and the waiting.
+    """
     link.send_packed_command([b"".join(map(pack_command, commands))])
+    if meanwhile:
+        meanwhile()
     answers = list(replies(link, len(commands)))
     for answer in answers:
         if isinstance(answer, redis.RedisError):

@@ -8,9 +8,8 @@ that held the list when the rebuild began) and `floor` (the list is complete for
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
@@ -25,8 +24,7 @@ REBUILD_SECONDS = 10
 WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """What a list holds, and what it is good for."""
 
     tweet_ids: list[int]  # ascending; a tweet that was pushed twice is there twice
@@ -44,10 +42,13 @@ def keys(reader_id: int) -> tuple[str, str]:
     return f"home:{{{reader_id}}}", f"home:{{{reader_id}}}:state"
 
 
-def read(reader_id: int, *, renew: bool = True) -> Listed | None:
+def read(
+    reader_id: int, *, renew: bool = True, meanwhile: Callable[[], None] | None = None
+) -> Listed | None:
     """The reader's list and state as of one moment, in one round trip; None if either is absent.
 
-    `renew` counts as the owner's reading: both live on for the whole expiry. Raises Unavailable.
+    `renew` counts as the owner's reading: both live on for the whole expiry. `meanwhile` is called
+    while the server is at it. Raises Unavailable.
     """
     both = list_key, state_key = keys(reader_id)
     expiry = settings.HOME_TIMELINE_EXPIRY_SECONDS
@@ -59,6 +60,7 @@ def read(reader_id: int, *, renew: bool = True) -> Listed | None:
             ("HMGET", state_key, "version", "run_id", "floor"),
             *(("EXPIRE", key, expiry) for key in both if renew),
             ("EXEC",),
+            meanwhile=meanwhile,
         )
         server_run_id = link.run_id
     if isinstance(elements, redis.ResponseError) or isinstance(state, redis.ResponseError):
