@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: up test faults bench check format proto constraints clean
+.PHONY: up test faults bench check format proto schema constraints clean
 
 up: .venv/local.stamp  ## everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m twit.local
@@ -23,8 +23,8 @@ check: .venv/dev.stamp  ## lint, types, contracts, migrations
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check
-	@$(MAKE) --no-print-directory proto
-	git diff --exit-code -- timelines/tweet_lite_pb2.py timelines/tweet_lite_pb2.pyi
+	@$(MAKE) --no-print-directory proto schema
+	git diff --exit-code -- timelines/tweet_lite_pb2.py timelines/tweet_lite_pb2.pyi openapi.yml
 
 format: .venv/dev.stamp  ## rewrite the code as ruff has it
 	$(BIN)/ruff check --fix
@@ -32,6 +32,9 @@ format: .venv/dev.stamp  ## rewrite the code as ruff has it
 
 proto: .venv/dev.stamp  ## generate timelines/tweet_lite_pb2.py from proto/
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out timelines --pyi_out timelines proto/tweet_lite.proto
+
+schema: .venv/dev.stamp  ## generate openapi.yml from the code
+	TWIT_OPEN_API=off $(BIN)/python manage.py spectacular --file openapi.yml --validate --fail-on-warn
 
 constraints:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Self
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
@@ -30,6 +30,23 @@ POST = """
 """
 
 
+class IdempotencyKey(models.Model):
+    """The answer that a POST with this key got, for those that `user` sends again."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField()  # of author and message, which make the rest of the answer
+    tweet_id = models.BigIntegerField()  # the tweet itself may have been deleted since
+    username = models.CharField(max_length=150)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.key}"
+
+
 class TweetQuerySet(models.QuerySet["Tweet"]):
     def newest_first(self) -> Self:
         """In the order of every timeline: by id, descending."""
@@ -44,11 +61,22 @@ class TweetQuerySet(models.QuerySet["Tweet"]):
             cursor.execute(POST, [author_id, message])
             row: DisplayRow | None = cursor.fetchone()
         if row is not None:
-            tweet = Tweet(id=row[0], author_id=author_id, message=message, created_at=row[4])
-            post_save.send(
-                Tweet, instance=tweet, created=True, update_fields=None, raw=False, using=self.db
-            )
+            announce(row)
         return row
+
+
+def announce(row: DisplayRow) -> None:
+    """Send `post_save` for a tweet that was stored by a statement written by hand."""
+    tweet_id, author_id, _, message, created_at = row
+    tweet = Tweet(id=tweet_id, author_id=author_id, message=message, created_at=created_at)
+    post_save.send(
+        Tweet,
+        instance=tweet,
+        created=True,
+        update_fields=None,
+        raw=False,
+        using=DEFAULT_DB_ALIAS,
+    )
 
 
 class Tweet(models.Model):

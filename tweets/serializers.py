@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, TypedDict
 
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tweets.models import MESSAGE_MAX_CODE_POINTS, DisplayRow, Tweet
@@ -39,6 +41,14 @@ def parse_whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else None
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+            {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+        ]
+    }
+)
 class IdField(serializers.Field[int, str | int, str, Any]):
     """A database id: shown as a decimal string, accepted as that or as a whole number."""
 
@@ -58,8 +68,30 @@ class IdField(serializers.Field[int, str | int, str, Any]):
         return str(value)
 
 
+# What is left of it once white space is cut off is 1 to 280 code points, none of them NUL.
+@extend_schema_field(
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MESSAGE_MAX_CODE_POINTS,
+        "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$",
+    }
+)
+class MessageField(serializers.CharField):
+    """A tweet's message."""
+
+
 class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST: `userId` and `message`."""
 
-    userId = IdField(source="author_id")  # noqa: N815 (the API's own name)
-    message = serializers.CharField(max_length=MESSAGE_MAX_CODE_POINTS)
+    # Left out, it is the user whose token it is; the name is the API's own.
+    userId = IdField(  # noqa: N815
+        source="author_id",
+        required=settings.TWIT_OPEN_API,
+        help_text="The author: anybody where the API is open; else the user itself, as if it were "
+        "left out, and for staff anybody.",
+    )
+    message = MessageField(
+        max_length=MESSAGE_MAX_CODE_POINTS,
+        help_text="What to say; white space around it is cut off, and something must be left.",
+    )

@@ -1,4 +1,8 @@
-"""Every error of the API as JSON."""
+"""Every error of the API, in one shape: {"detail": "...", <name>: ["...", ...], ...}.
+
+`detail` is a sentence for people. Each part of the request that is to blame, field, parameter or
+header, has its problems under its own name.
+"""
 
 from typing import Any
 
@@ -6,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from rest_framework import status
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 RETRY_AFTER_SECONDS = 1
@@ -19,7 +24,21 @@ def api_error(error: Exception, context: dict[str, Any]) -> Response | None:
             status.HTTP_503_SERVICE_UNAVAILABLE,
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
-    return exception_handler(error, context)
+    response = exception_handler(error, context)
+    if response is not None:
+        response.data = shaped(response.data)
+    return response
+
+
+def shaped(data: Any) -> dict[str, Any]:
+    """DRF's own form of an error, with a `detail` in any case."""
+    if isinstance(data, list):  # of problems that no field is to blame for
+        data = {api_settings.NON_FIELD_ERRORS_KEY: data}
+    if "detail" in data:
+        return {"detail": data["detail"]}
+    general = [str(problem) for problem in data.pop(api_settings.NON_FIELD_ERRORS_KEY, [])]
+    named = [f"{name}: {problem}" for name, problems in data.items() for problem in problems]
+    return {"detail": " ".join(general + named), **data}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:

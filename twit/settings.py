@@ -6,6 +6,8 @@ servers is left alone.
 """
 
 import os
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,20 @@ if all(os.environ.get(name, _local.get(name)) == _local.get(name) for name in SE
     os.environ.update(_local | os.environ)
 env = environ.Env()
 
+
+def limit(name: str, default: str) -> tuple[int, int] | None:
+    """How many in how many seconds, from a variable like 300/3h; None if it says off."""
+    text = env.str(name, default=default)
+    if text == "off":
+        return None
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)([smhd])", text)
+    if not found:
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}: a count and a period like 300/3h, 10/15m or 5/1d, or off."
+        )
+    return int(found[1]), int(found[2]) * {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}[found[3]]
+
+
 # What differs from one installation to the next
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -36,8 +52,17 @@ REDIS_URL = env.str("REDIS_URL", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 TWIT_OPEN_API = env.bool("TWIT_OPEN_API", default=False)
+TWIT_OPEN_API_ANYWHERE = env.bool("TWIT_OPEN_API_ANYWHERE", default=False)
 TWIT_HTTPS = env.bool("TWIT_HTTPS", default=True)
 TWIT_LOG_LEVEL = env.str("TWIT_LOG_LEVEL", default="INFO")
+TWIT_TOKEN_DAYS = env.int("TWIT_TOKEN_DAYS", default=30)
+TWIT_PROXIES = env.int("TWIT_PROXIES", default=0)
+# An open API knows nobody whom it could count.
+TWIT_LIMITS = {
+    "posts": limit("TWIT_LIMIT_POSTS", default="off" if TWIT_OPEN_API else "300/3h"),
+    "requests": limit("TWIT_LIMIT_REQUESTS", default="off" if TWIT_OPEN_API else "900/15m"),
+    "logins": limit("TWIT_LIMIT_LOGINS", default="10/15m"),
+}
 
 if not SECRET_KEY:
     if DATABASE_URL or REDIS_URL:
@@ -84,7 +109,8 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},  # sweeps don't pile up while no worker runs
     },
-    "forget expired sign-ins": {"task": "users.clear_sessions", "schedule": 24 * 3600.0},
+    "forget expired sign-ins": {"task": "users.clear_sign_ins", "schedule": 24 * 3600.0},
+    "forget old idempotency keys": {"task": "tweets.clear_keys", "schedule": 3600.0},
 }
 
 # Django
@@ -98,6 +124,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "users",
     "tweets",
     "timelines",
@@ -105,6 +134,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "twit.middleware.conditional",
+    "twit.middleware.bounded",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -159,21 +191,42 @@ CSRF_COOKIE_SECURE = TWIT_HTTPS
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "twit.errors.api_error",
-    "DEFAULT_RENDERER_CLASSES": ["tweets.renderers.OrjsonRenderer"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "tweets.json.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
     "DEFAULT_PARSER_CLASSES": [
-        "rest_framework.parsers.JSONParser",
+        "tweets.json.JSONParser",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": []
     if TWIT_OPEN_API
-    else ["rest_framework.authentication.SessionAuthentication"],
+    else [
+        "users.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.AllowAny"
         if TWIT_OPEN_API
-        else "rest_framework.permissions.IsAuthenticated"
+        else "rest_framework.permissions.IsAuthenticatedOrReadOnly"
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["twit.limits.Limit"],
+    "NUM_PROXIES": TWIT_PROXIES,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Twit",
+    "DESCRIPTION": "A home-timeline service: tweets in, home timelines out.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",  # served from here, not from the network
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "RENDERER_WHITELIST": ["tweets.json.JSONRenderer"],
+    "POSTPROCESSING_HOOKS": ["tweets.schema.complete"],
+}
+REST_KNOX = {"TOKEN_TTL": timedelta(days=TWIT_TOKEN_DAYS)}
 
 LOGGING = {
     "version": 1,

@@ -1,20 +1,40 @@
 """Which address leads where."""
 
 from django.contrib import admin
+from django.contrib.auth import views as sessions
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from timelines.views import HomeTimelineViewSet
 from tweets.views import TweetViewSet
-from twit import errors
+from twit import errors, logins
+from twit.views import RootView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("tweets/followed", HomeTimelineViewSet, basename="home-timeline")
 router.register("tweets", TweetViewSet, basename="tweet")
 
+admin.site.login_form = logins.LimitedAdminForm
+session_login = sessions.LoginView.as_view(
+    template_name="rest_framework/login.html", authentication_form=logins.LimitedForm
+)
+# The names under which the browsable API looks for its links.
+session_urls = [
+    path("login", session_login, name="login"),
+    path("logout", sessions.LogoutView.as_view(), name="logout"),
+]
+
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    path("", RootView.as_view()),
     path("", include(router.urls)),
+    path("auth/login", logins.LoginView.as_view()),
+    path("auth/logout", logins.LogoutView.as_view()),
+    path("auth/logoutall", logins.LogoutAllView.as_view()),
+    path("auth/session/", include((session_urls, "rest_framework"))),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view()),
+    path("admin/", admin.site.urls),
 ]
 
 handler400 = errors.bad_request

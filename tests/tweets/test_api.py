@@ -69,7 +69,7 @@ def test_a_bad_post_names_the_field_and_stores_nothing(
     text = json.dumps(body).replace("BEN", str(ben.pk))
     response = api.post("/tweets", text, content_type="application/json")
     assert response.status_code == 400
-    assert list(response.json()) == [field]
+    assert list(response.json()) == ["detail", field]
     assert not Tweet.objects.exists()
 
 
@@ -104,7 +104,9 @@ def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str, unknown: int) 
     assert str(unknown) in response.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/", "/tweets/", "/tweets/abc", "/tweets/user/ben", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/tweet", "/tweets/", "/tweets/abc", "/tweets/user/ben", "/nowhere"]
+)
 def test_unknown_paths_are_a_404_in_json(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
@@ -160,7 +162,7 @@ def test_a_bad_paging_parameter_is_a_400_that_names_it(
 ) -> None:
     response = api.get(f"{path.format(ben.pk)}?{query}")
     assert response.status_code == 400
-    assert list(response.json()) == [field]
+    assert list(response.json()) == ["detail", field]
 
 
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
