@@ -14,6 +14,7 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from tests.factories import FollowFactory, UserFactory
+from tests.site import Site
 from tests.stack import Stack
 from timelines import server
 from users.models import Follow, User
@@ -91,6 +92,19 @@ def cy(db: None) -> User:
 def follow() -> Callable[[User, User], Follow]:
     """follow(ben, alyssa): ben follows alyssa from now on."""
     return lambda follower, followed: FollowFactory.create(follower=follower, followed=followed)
+
+
+@pytest.fixture(scope="session")
+def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server whose API is closed, with a database of its own and the demo's users."""
+    server, _, name = os.environ["DATABASE_URL"].rpartition("/")
+    database = f"{connection.settings_dict['NAME']}_site"
+    with psycopg.connect(f"{server}/{name}", autocommit=True) as administrator:
+        administrator.execute(f"CREATE DATABASE {database}")
+        running = Site(tmp_path_factory.mktemp("site"), f"{server}/{database}", settings.REDIS_URL)
+        yield running
+        running.stop()
+        administrator.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture

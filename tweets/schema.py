@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.fields import empty
@@ -79,6 +82,20 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "name": "Authorization",
             "description": "`Token ` and a token from `POST /auth/login`.",
         }
+
+
+class TextSchema(OpenApiSerializerFieldExtension):
+    """What DRF's text fields take in requests: no NUL, and not only white space."""
+
+    target_class = "rest_framework.serializers.CharField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """The bounds of its length, and a pattern."""
+        schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
+        if direction == "request":
+            seen = r"[^\s\x00]" if self.target.trim_whitespace else r"[^\x00]"
+            schema |= {"minLength": 1, "pattern": rf"^[^\x00]*{seen}[^\x00]*$"}
+        return dict(schema)
 
 
 def described(

@@ -68,19 +68,6 @@ class IdField(serializers.Field[int, str | int, str, Any]):
         return str(value)
 
 
-# What is left of it once white space is cut off is 1 to 280 code points, none of them NUL.
-@extend_schema_field(
-    {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MESSAGE_MAX_CODE_POINTS,
-        "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$",
-    }
-)
-class MessageField(serializers.CharField):
-    """A tweet's message."""
-
-
 class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST: `userId` and `message`."""
 
@@ -91,7 +78,7 @@ class NewTweetSerializer(serializers.Serializer[Tweet]):
         help_text="The author: anybody where the API is open; else the user itself, as if it were "
         "left out, and for staff anybody.",
     )
-    message = MessageField(
+    message = serializers.CharField(
         max_length=MESSAGE_MAX_CODE_POINTS,
         help_text="What to say; white space around it is cut off, and something must be left.",
     )

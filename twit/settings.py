@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",  # served from here, not from the network
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "RENDERER_WHITELIST": ["tweets.json.JSONRenderer"],

@@ -1,0 +1,168 @@
+"""POSTs that are sent again."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.stack import Stack
+from tweets.idempotency import clear_keys
+from tweets.models import IdempotencyKey, Tweet
+from users.models import User
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+AT_ONCE = 50
+
+
+def post(api: APIClient, user: User, message: str = "once", key: str = KEY) -> Any:
+    return api.post(
+        "/tweets",
+        {"userId": user.pk, "message": message},
+        format="json",
+        headers={"idempotency-key": key},
+    )
+
+
+@pytest.mark.django_db
+def test_the_same_key_gets_the_first_answer_again(api: APIClient, ben: User) -> None:
+    first, again = post(api, ben), post(api, ben)
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
+    assert first.headers == again.headers
+    assert Tweet.objects.get().message == "once"
+
+
+@pytest.mark.django_db
+def test_the_first_answer_outlives_its_tweet(api: APIClient, ben: User) -> None:
+    first = post(api, ben)
+    api.delete(f"/tweets/{first.json()['id']}")
+    assert post(api, ben).content == first.content
+    assert not Tweet.objects.exists()
+
+
+@pytest.mark.django_db
+def test_another_body_under_the_same_key_is_a_422(api: APIClient, ben: User) -> None:
+    post(api, ben)
+    answer = post(api, ben, "twice")
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["detail", "Idempotency-Key"]
+    assert Tweet.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_keys_are_each_users_own(api: APIClient, ben: User, alyssa: User) -> None:
+    assert post(api, ben).json()["id"] != post(api, alyssa).json()["id"]
+    assert Tweet.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_an_error_is_not_kept(api: APIClient, ben: User) -> None:
+    assert post(api, ben, "").status_code == 400
+    assert post(api, ben).status_code == 201
+
+
+@pytest.mark.django_db
+def test_an_unknown_author_is_a_400_with_a_key_too(api: APIClient, ben: User) -> None:
+    answer = post(api, User(pk=999_999))
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["detail", "userId"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 256, "a\0"])
+def test_what_is_no_key_is_a_400_that_names_the_header(api: APIClient, ben: User, key: str) -> None:
+    answer = post(api, ben, key=key)
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["detail", "Idempotency-Key"]
+    assert not Tweet.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_key_is_good_for_24_hours(api: APIClient, ben: User) -> None:
+    first = post(api, ben).json()
+    age(hours=23.9)
+    assert post(api, ben).json()["id"] == first["id"]
+    clear_keys()
+    assert IdempotencyKey.objects.exists()
+    age(hours=0.2)
+    second = post(api, ben, "another").json()
+    assert second["message"] == "another"
+    assert post(api, ben, "another").json() == second
+    age(hours=26)
+    clear_keys()
+    assert not IdempotencyKey.objects.exists()
+
+
+def age(hours: float) -> None:
+    key = IdempotencyKey.objects.get()
+    key.created_at -= timedelta(hours=hours)
+    key.save()
+    assert key.created_at < timezone.now()
+
+
+@pytest.mark.django_db
+def test_a_kept_post_wakes_the_workers(
+    api: APIClient, ben: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks() as callbacks:
+        post(api, ben)
+        post(api, ben)
+    assert len(callbacks) == 1
+
+
+def stubborn(address: str, user: User) -> tuple[int, bytes]:
+    """The answer to a POST that is sent until there is one."""
+    body = {"userId": str(user.pk), "message": "once"}
+    while True:
+        try:
+            with httpx.Client(base_url=address, timeout=10, trust_env=False) as client:
+                answer = client.post("/tweets", json=body, headers={"Idempotency-Key": KEY})
+        except httpx.TransportError:
+            continue
+        return answer.status_code, answer.content
+
+
+def one_tweet_for_all(answers: list[tuple[int, bytes]]) -> None:
+    (status, body), *more = set(answers)
+    assert not more
+    assert len(answers) == AT_ONCE
+    assert status == 201
+    assert f'"id":"{Tweet.objects.get().pk}"'.encode() in body
+
+
+def test_50_at_once_make_one_tweet(stack: Stack, ben: User) -> None:
+    stack.start_web(processes=2)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(lambda _: stubborn(stack.address, ben), range(AT_ONCE)))
+    one_tweet_for_all(answers)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_web_process_killed_in_the_middle_changes_nothing(
+    stack: Stack, ben: User, stored: bool
+) -> None:
+    """The statement waits for a lock when its process dies; then it ends well, or does not."""
+    stack.start_web()
+    port = int(stack.address.rpartition(":")[2])
+    with (
+        psycopg.connect(stack.env["DATABASE_URL"]) as holder,
+        ThreadPoolExecutor(AT_ONCE) as threads,
+    ):
+        holder.execute("LOCK TABLE tweets_tweet IN SHARE MODE")
+        pending = [threads.submit(stubborn, stack.address, ben) for _ in range(AT_ONCE)]
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with connection.cursor() as cursor:
+            while not cursor.rowcount > 0:
+                cursor.execute(waiting)
+            stack.kill("web")
+            if not stored:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS waiting")
+        holder.rollback()
+        stack.start_web(port)
+        one_tweet_for_all([answer.result() for answer in pending])
