@@ -1,0 +1,127 @@
+"""What a server lets out, and to whom."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from tests.site import Site
+from tests.stack import CHECKOUT, Stack
+from twit.local.net import free_port
+
+
+@contextmanager
+def granian(stack: Stack, host: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host),
+            *("--port", str(free_port()), "twit.wsgi:application"),
+        ],
+        cwd=CHECKOUT,
+        env=stack.env | {"TWIT_OPEN_API": "on"} | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        yield server
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def test_an_open_api_refuses_to_serve_other_machines(stack: Stack) -> None:
+    with granian(stack, "0.0.0.0") as server:
+        said, _ = server.communicate(timeout=30)
+    assert server.returncode != 0
+    assert "0.0.0.0 is not this machine alone" in said
+    assert "TWIT_OPEN_API_ANYWHERE=on" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "env"),
+    [
+        ("127.0.0.1", {}),
+        ("0.0.0.0", {"TWIT_OPEN_API_ANYWHERE": "on"}),
+        ("0.0.0.0", {"TWIT_OPEN_API": "off"}),
+    ],
+)
+def test_it_serves_this_machine_or_is_told_twice(
+    stack: Stack, host: str, env: dict[str, str]
+) -> None:
+    with granian(stack, host, **env) as server:
+        assert server.stdout
+        said = "".join(takewhile(lambda line: "Started worker-1" not in line, server.stdout))
+        is_running = server.poll() is None
+    assert is_running
+    is_open = env.get("TWIT_OPEN_API") != "off"
+    assert ("TWIT_OPEN_API is on: whoever reaches this server" in said) == is_open
+
+
+def test_no_secret_is_logged(stack: Stack, site: Site) -> None:
+    """At the most talkative level, with an access log, through errors of every kind."""
+    stack.env["DATABASE_URL"] = site.env["DATABASE_URL"]
+    key = "the secret key of this very test"
+    web = stack.start_web(
+        TWIT_OPEN_API="off", TWIT_LOG_LEVEL="DEBUG", SECRET_KEY=key, GRANIAN_LOG_ACCESS_ENABLED="1"
+    )
+    password = "password of ben"
+    token = web.post("/auth/login", json={"username": "ben", "password": password}).json()["token"]
+    bearer = {"Authorization": f"Token {token}"}
+    web.post("/auth/login", json={"username": "ben", "password": "a wrong password"})
+    web.post(
+        "/auth/login",
+        content=b'{"username": "ben", "password": "in broken JSON',
+        headers={"Content-Type": "application/json"},
+    )
+    web.post("/tweets", json={"message": "hi"}, headers=bearer)
+    web.post("/tweets", json={"message": ""}, headers=bearer)
+    web.get("/tweets/followed/1", headers=bearer)
+    web.post("/auth/logout", headers=bearer)
+    web.get("/tweets", headers=bearer)
+    stack.stop()
+    said = stack.log("web")
+    assert "/auth/login" in said
+    database_password = re.findall(r"://[^:]*:([^@]*)@", site.env["DATABASE_URL"])[0]
+    assert database_password == "tests"
+    for secret in (token, password, "a wrong password", "in broken JSON", key, ":tests@"):
+        assert secret not in said, secret
+
+
+def test_the_docs_work_without_the_internet(site: Site) -> None:
+    page = site.client().get("/docs").text
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert address.startswith("/")
+        assert site.client().get(address.replace("&amp;", "&")).status_code == 200
+    script = site.client().get("/docs?script=").text
+    assert "/schema" in script
+    assert not re.findall(r"https?://(?!127\.0\.0\.1)", page + script)
+
+
+def test_the_root_lists_the_endpoints(site: Site) -> None:
+    root = site.client().get("/").json()
+    listed = {f"{e['method']} {e['path']}" for e in root["endpoints"]}
+    assert {
+        *("GET /tweets", "POST /tweets", "GET /tweets/{tweet_id}", "DELETE /tweets/{tweet_id}"),
+        *("GET /tweets/user/{user_id}", "GET /tweets/followed/{user_id}", "POST /auth/login"),
+        *("GET /", "POST /auth/logout", "POST /auth/logoutall"),
+    } == listed
+    assert all(e["summary"] for e in root["endpoints"])
+    for address in (root["schema"], root["docs"]):
+        assert site.client().get(address).status_code == 200
+
+
+def test_openapi_yml_is_what_the_code_says(tmp_path: Path) -> None:
+    generated = tmp_path / "openapi.yml"
+    command = ["manage.py", "spectacular", "--file", str(generated), "--validate", "--fail-on-warn"]
+    env = {"TWIT_OPEN_API": "off", "PATH": ""}
+    subprocess.run([sys.executable, *command], cwd=CHECKOUT, env=env, check=True)
+    assert generated.read_text() == (CHECKOUT / "openapi.yml").read_text()
