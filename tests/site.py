@@ -1,12 +1,10 @@
 """A running Twit that asks for tokens, seen from outside."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 
-from tests.stack import CHECKOUT, Stack
+from tests.stack import Stack
 
 # Sets passwords, makes a member of staff, and lets a token expire.
 PREPARE = """
@@ -30,17 +28,6 @@ class Site(Stack):
         self.manage("loaddata", "demo", "--verbosity", "0")
         self.expired_token = self.run(PREPARE)
         self.start_web()
-
-    def manage(self, *command: str) -> str:
-        """What a management command prints, stripped."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=CHECKOUT,
-            env=self.env,
-            check=True,
-            text=True,
-            stdout=subprocess.PIPE,
-        ).stdout.strip()
 
     def run(self, code: str) -> str:
         """What Python code prints in Django's shell, which knows all models."""

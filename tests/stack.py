@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -71,6 +72,17 @@ class Stack:
         schedule = str(self.folder / "schedule")
         command = [sys.executable, "-m", "celery", "-A", "twit", "beat", "-s", schedule]
         self._start("beat", [*command, "--pidfile", ""], {})
+
+    def manage(self, *command: str) -> str:
+        """What a management command prints, stripped."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=CHECKOUT,
+            env=self.env,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+        ).stdout.strip()
 
     def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
         log = self.folder / f"{name}.log"

@@ -85,15 +85,15 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
 
 class TextSchema(OpenApiSerializerFieldExtension):
-    """What DRF's text fields take in requests: no NUL, and not only white space."""
+    """What text fields take in requests: no NUL, and not only white space."""
 
-    target_class = "rest_framework.serializers.CharField"
+    target_class = "tweets.serializers.TextField"
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         """The bounds of its length, and a pattern."""
         schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
         if direction == "request":
-            seen = r"[^\s\x00]" if self.target.trim_whitespace else r"[^\x00]"
+            seen = r"[^\s\x00\x1c-\x1f\x85]" if self.target.trim_whitespace else r"[^\x00]"
             schema |= {"minLength": 1, "pattern": rf"^[^\x00]*{seen}[^\x00]*$"}
         return dict(schema)
 
@@ -137,10 +137,9 @@ def parameter(
     kind: Literal["path", "query", "header"],
     schema: dict[str, Any],
     description: str,
-    **more: Any,
 ) -> OpenApiParameter:
     """A parameter of that kind."""
-    return OpenApiParameter(name, schema, kind, description=description, **more)
+    return OpenApiParameter(name, schema, kind, description=description)
 
 
 def _id(digits: int) -> dict[str, Any]:
@@ -155,8 +154,7 @@ KEY = parameter(
     "header",
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "Makes the request safe to repeat: for 24 hours the same key of the same user gets the first "
-    "answer again, and no second tweet is stored.",
-    examples=[OpenApiExample("a UUID", "8e03978e-40d5-43dd-bc93-6894a57f9324")],
+    "answer again, and no second tweet is stored. A UUID does well.",
 )
 PAGE = [
     parameter(

@@ -68,6 +68,16 @@ class IdField(serializers.Field[int, str | int, str, Any]):
         return str(value)
 
 
+class TextField(serializers.CharField):
+    """Text, and nothing that could be made text: DRF's own field takes numbers too."""
+
+    def to_internal_value(self, data: object) -> str:
+        """The text. Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
 class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST: `userId` and `message`."""
 
@@ -78,7 +88,7 @@ class NewTweetSerializer(serializers.Serializer[Tweet]):
         help_text="The author: anybody where the API is open; else the user itself, as if it were "
         "left out, and for staff anybody.",
     )
-    message = serializers.CharField(
+    message = TextField(
         max_length=MESSAGE_MAX_CODE_POINTS,
         help_text="What to say; white space around it is cut off, and something must be left.",
     )

@@ -22,6 +22,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from tweets import schema
+from tweets.serializers import TextField
 from twit.limits import Limit, count
 from users.authentication import TokenAuthentication
 
@@ -53,10 +54,8 @@ def forgive(counted: Sequence[str]) -> None:
 class LoginSerializer(serializers.Serializer[None]):
     """The body of a login."""
 
-    username = serializers.CharField(max_length=150, help_text="The user's name.")
-    password = serializers.CharField(
-        max_length=4096, trim_whitespace=False, help_text="The user's password."
-    )
+    username = TextField(max_length=150, help_text="The user's name.")
+    password = TextField(max_length=1000, trim_whitespace=False, help_text="The user's password.")
 
 
 class Token(serializers.Serializer[None]):

@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, set_response_etag
 
-# The longest message takes 280 code points of 12 bytes each, as JSON may write them.
-MAX_BODY_BYTES = 16 * 1024
+# The longest message or password takes 12 kB, as JSON and forms may write them.
+MAX_BODY_BYTES = 64 * 1024
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

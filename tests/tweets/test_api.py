@@ -61,6 +61,9 @@ def test_post_takes_urlencoded_forms(client: Client, ben: User) -> None:
         ({"userId": "BEN", "message": "nul \x00"}, "message"),
         ({"userId": "BEN", "message": "\ud800"}, "message"),
         ({"userId": "BEN", "message": {"a": 1}}, "message"),
+        ({"userId": "BEN", "message": 1}, "message"),
+        ({"userId": "BEN", "message": True}, "message"),
+        ({"userId": "BEN", "message": ["hi"]}, "message"),
     ],
 )
 def test_a_bad_post_names_the_field_and_stores_nothing(

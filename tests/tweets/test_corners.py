@@ -15,9 +15,8 @@ from rest_framework.test import APIClient
 from tests.factories import TweetFactory, UserFactory
 from tests.site import Site
 from timelines.fanout import run_round
+from twit.middleware import MAX_BODY_BYTES
 from users.models import Follow, User
-
-MAX_BODY_BYTES = 16 * 1024
 
 
 class AnyText(TestCase):
