@@ -217,14 +217,17 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Twit",
-    "DESCRIPTION": "A home-timeline service: tweets in, home timelines out.",
+    "DESCRIPTION": "A home-timeline service: tweets in, home timelines out. Bodies may also be "
+    "sent as forms.",
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",  # served from here, not from the network
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Clients that are generated take one form of each body; the others are for people.
     "RENDERER_WHITELIST": ["tweets.json.JSONRenderer"],
+    "PARSER_WHITELIST": ["tweets.json.JSONParser"],
     "POSTPROCESSING_HOOKS": ["tweets.schema.complete"],
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=TWIT_TOKEN_DAYS)}
