@@ -80,7 +80,7 @@ def test_a_walk_meets_every_tweet_that_was_there_exactly_once(stack: Stack, ben:
         return seen, newer
 
     # Bounds are places in the timeline, from its newest tweet, and beyond it, to its oldest.
-    @given(limit=st.integers(1, 200), max_id=st.none() | PLACES, since_id=st.none() | PLACES)
+    @given(limit=st.integers(3, 200), max_id=st.none() | PLACES, since_id=st.none() | PLACES)
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     def walks(limit: int, max_id: float | None, since_id: float | None) -> None:
         before = delivered(ben)

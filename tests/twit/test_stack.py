@@ -122,7 +122,8 @@ def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
     address = str(stack.start_web().base_url).rstrip("/")
     readme = (CHECKOUT / "README.md").read_text()
-    lines = re.findall(r"^curl .*$", readme, re.MULTILINE)
+    blocks = re.findall(r"```sh\n(curl .*?)```", readme, re.DOTALL)
+    lines = blocks[0].splitlines()
     statuses: Counter[str] = Counter()
     for line in lines:
         command = [

@@ -166,3 +166,26 @@ def test_as_root_a_closed_folder_is_no_obstacle(tmp_path: Path) -> None:
     finally:
         shutil.rmtree(home.resolve())
     wait_until(lambda: not processes_in(home.resolve()))
+
+
+def test_the_readmes_lines_with_tokens_work_as_pasted(checkout: Path) -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    pasted = next(b for b in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "TOKEN=" in b)
+    process, printed = up(checkout, TWIT_OPEN_API="off", TWIT_PORT=str(free_port()))
+    try:
+        [address] = re.findall(r"Admin +(http://\S+)/admin/", printed)
+        assert len(re.findall("home timeline after", printed)) == 3
+        lines = pasted.replace("http://127.0.0.1:8000", address)
+        status = """curl() { command curl -o /dev/null -w '%{http_code} ' "$@"; }\n"""
+        answer = subprocess.run(
+            ["bash", "-eu", "-c", status + lines.replace(".venv/bin/python", sys.executable)],
+            cwd=checkout,
+            env=ENV,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert answer.stdout.split() == ["201"] * 3 + ["200", "204"] + ["200"] * 3 + ["204"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)

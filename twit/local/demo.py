@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -34,16 +35,21 @@ def load(place: Place) -> str:
 def show(address: str) -> None:
     """Post a tweet as ben and print its arrival at each follower. Raises StepFailed."""
     from django.db import connections
+    from knox.models import AuthToken
 
-    from users.models import Follow
+    from users.models import Follow, User
 
     follows = Follow.objects.filter(followed__username=AUTHOR).order_by("follower_id")
     followers = dict(follows.values_list("follower_id", "follower__username")[:10])
     author_id = follows.values_list("followed_id", flat=True).first()
+    # Staff may post as ben and see who reads it, if the API asks who one is.
+    staff = User.objects.filter(is_superuser=True).order_by("pk").first()
+    _, token = AuthToken.objects.create(staff, expiry=timedelta(minutes=1))
     connections.close_all()
     if author_id is None:
         return  # not the demo's data: nothing to show
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    bearer = {"Authorization": f"Token {token}"}
+    with httpx.Client(base_url=address, headers=bearer, trust_env=False) as client:
         _show_arrivals(client, author_id, followers)
 
 
@@ -69,19 +75,25 @@ def _show_arrivals(client: httpx.Client, author_id: int, followers: Mapping[int,
 
 
 def show_addresses(address: str, admin_login: str, place: Place) -> None:
-    """Print where everything is, and three lines to try."""
+    """Print where everything is, and some lines to try."""
+    from django.conf import settings
+
+    token, bearer = "", ""
+    if not settings.TWIT_OPEN_API:
+        token = f"  TOKEN=$(.venv/bin/python manage.py create_token {AUTHOR})\n"
+        bearer = ' -H "Authorization: Token $TOKEN"'
     print(
         f"""
 Twit is up.
   API    {address}/tweets
+  Docs   {address}/docs
   Admin  {address}/admin/  ({admin_login})
   Logs   {place.logs}
 
 Try:
-  curl -s {address}/tweets/followed/2
-  curl -s {address}/tweets -H 'Content-Type: application/json' \\
-    -d '{{"userId": "1", "message": "hello"}}'
-  curl -s '{address}/tweets/user/1?limit=5'
+{token}  curl -s {address}/tweets
+  curl -s {address}/tweets -d userId=1 -d message=hello{bearer}
+  curl -s '{address}/tweets/followed/1?limit=5'{bearer}
 
 Ctrl-C stops it; data stays in {place.root}.""",
         flush=True,

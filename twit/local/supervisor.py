@@ -90,7 +90,7 @@ class Up:
             "DATABASE_URL": os.environ.get("DATABASE_URL") or self._start_postgres(),
             "REDIS_URL": self._given_redis() or self._start_valkey(),
             "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
-            "TWIT_OPEN_API": "on",
+            "TWIT_OPEN_API": os.environ.get("TWIT_OPEN_API") or "on",
             "TWIT_HTTPS": "off",
             "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
         }
