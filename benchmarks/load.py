@@ -24,6 +24,7 @@ class Call(NamedTuple):
     method: str
     path: str
     body: bytes = b""
+    token: str = ""
 
 
 @cache
@@ -50,6 +51,8 @@ def in_process(call: Call) -> bytes:
         "wsgi.input": io.BytesIO(call.body),
         "wsgi.errors": sys.stderr,
     }
+    if call.token:
+        environ["HTTP_AUTHORIZATION"] = f"Token {call.token}"
     statuses: list[str] = []
     response = application()(environ, lambda status, headers: statuses.append(status))
     body = b"".join(response)

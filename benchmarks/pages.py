@@ -6,6 +6,8 @@ from functools import partial
 from itertools import cycle
 from statistics import median
 
+from knox.models import AuthToken
+
 from benchmarks import load, measure, rig, world
 from benchmarks.reference import SEED_TABLES
 from benchmarks.report import Result, Target
@@ -13,9 +15,11 @@ from benchmarks.sizes import Size
 from tests.stack import Stack
 from timelines import rebuild
 from tweets.models import Tweet
+from users.models import User
 
 READERS_OF_A_KIND = 10  # that follow equally many accounts
 READER, AUTHORS = 1, 10_000
+KNOWN = "Twit, by token and counted"
 
 
 def prepare(stack: Stack, size: Size) -> None:
@@ -127,6 +131,9 @@ def read(stack: Stack, size: Size) -> list[Result]:
     contenders: dict[str, Callable[[], object]] = {
         name: calls(path, readers) for name, path in names.items()
     }
+    _, token = AuthToken.objects.create(User.objects.get(pk=readers[0]))
+    known = load.Call("GET", f"/known/{readers[0]}", token=token)
+    contenders[KNOWN] = partial(load.in_process, known)
     inside = measure.call_by_call("read, in process", contenders, size.rounds, size.calls)
     seed = {"Twit": contenders["Twit"], "the seed's join": calls("/seed/{}", readers)}
     seeds = measure.call_by_call("read, the seed's join", seed, size.rounds, 2)
@@ -148,7 +155,7 @@ def read(stack: Stack, size: Size) -> list[Result]:
         Result(
             "A page of 20, in process",
             "microseconds",
-            {name: 1e6 * inside.median(name) for name in names}
+            {name: 1e6 * inside.median(name) for name in contenders}
             | {"the seed's join, all tweets": 1e6 * seeds.median("the seed's join")},
             [
                 Target(

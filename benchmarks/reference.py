@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.urls import URLPattern, URLResolver, path
 from rest_framework import serializers
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -14,9 +15,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from timelines import rebuild, store
+from timelines.views import HomeTimelineViewSet
 from tweets.models import Tweet
 from tweets.paging import Window, page_response
 from twit import urls
+from users.authentication import TokenAuthentication
 
 # The seed's schema: no index but the primary keys, and every tweet of the timeline in one answer.
 SEED_TABLES = """
@@ -49,6 +52,13 @@ class Empty(APIView):
     def post(self, request: Request) -> Response:
         """Parse the body, and no more."""
         return Response({"parsed": len(request.data)}, 201)
+
+
+class Known(HomeTimelineViewSet):
+    """Twit's own home timeline where the API asks for tokens and counts requests."""
+
+    authentication_classes = (TokenAuthentication, SessionAuthentication)
+    throttle_scope = "measured"
 
 
 class TweetSerializer(serializers.ModelSerializer[Tweet]):
@@ -106,6 +116,7 @@ class Seed(APIView):
 urlpatterns: list[URLPattern | URLResolver] = [
     *urls.urlpatterns,
     path("empty", Empty.as_view()),
+    path("known/<int:user_id>", Known.as_view({"get": "retrieve"})),
     path("textbook/<int:user_id>", Textbook.as_view()),
     path("pull/<int:user_id>", Pull.as_view()),
     path("seed/<int:user_id>", Seed.as_view()),

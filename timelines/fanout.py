@@ -10,7 +10,7 @@ from timelines import store
 from timelines.entries import Entry
 from timelines.models import FanOut
 from timelines.packing import Change
-from tweets.postgres import binary_cursor
+from users.postgres import binary_cursor
 
 # A round's bounds: some 0.2 s of work, shared evenly by the rows it claims.
 ROUND_ROWS = 200

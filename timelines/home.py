@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from timelines import hydration, rebuild, server, store
 from timelines.store import Listed
-from tweets import postgres
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet
+from users import postgres
 from users.models import User
 
 # Candidates hydrated at once to make up for some that dropped out: many may have.

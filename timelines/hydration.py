@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
+from users.postgres import binary_cursor
 
 # $1: the reader, $2: tweet ids. One row a tweet, or one row of nulls when none is left; no row at
 # all when there is no reader.

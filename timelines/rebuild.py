@@ -7,9 +7,9 @@ from django.conf import settings
 from timelines import store
 from timelines.entries import Entry
 from tweets.paging import Window
-from tweets.postgres import binary_cursor
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
+from users.postgres import binary_cursor
 
 # $1: the reader, $2: max_id, $3: since_id, $4: limit.
 # The newest `limit` tweets of the followed accounts within the bounds. Only the `limit` accounts

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from rest_framework.exceptions import APIException, ValidationError
 
 from tweets.models import DisplayRow, IdempotencyKey, announce
-from tweets.postgres import binary_cursor
+from users.postgres import binary_cursor
 
 HEADER = "Idempotency-Key"
 # A key is valid for 24 hours, as POST_ONCE says, and goes later: none while it is looked at.

@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
 
-from tweets.postgres import binary_cursor
 from users.models import User
+from users.postgres import binary_cursor
 
 MESSAGE_MAX_CODE_POINTS = 280
 # A tweet in the order of the columns that are displayed: id, author's id and username, message,

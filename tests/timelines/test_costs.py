@@ -11,9 +11,9 @@ from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import deliver_all, page
 from timelines import fanout, hydration, rebuild
 from tweets.models import POST
-from tweets.postgres import binary_cursor
 from users import graph
 from users.models import User
+from users.postgres import binary_cursor
 
 pytestmark = pytest.mark.django_db
 

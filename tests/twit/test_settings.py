@@ -46,15 +46,21 @@ def test_debug_and_the_open_api_are_off_by_default() -> None:
     assert run("-c", code, **PRODUCTION).stdout == "False False\n"
 
 
-def test_a_closed_api_answers_403_in_json_to_strangers() -> None:
+def test_a_closed_api_answers_401_in_json_to_strangers() -> None:
     code = """
 import django; django.setup()
 from django.test import Client
-answer = Client().get("/tweets", headers={"host": "twit.example", "x-forwarded-proto": "https"})
+answer = Client().get("/tweets/followed/1", headers={"host": "twit.example", "x-forwarded-proto": "https"})
 print(answer.status_code, list(answer.json()))
 """
     env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
-    assert run("-c", code, **env).stdout == "403 ['detail']\n"
+    assert run("-c", code, **env).stdout == "401 ['detail']\n"
+
+
+def test_a_limit_that_is_none_is_named() -> None:
+    answer = run("manage.py", "check", **PRODUCTION, TWIT_LIMIT_POSTS="300 an hour")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("twit: TWIT_LIMIT_POSTS is '300 an hour'")
 
 
 def test_no_migration_is_missing() -> None:
