@@ -50,7 +50,8 @@ def test_a_closed_api_answers_401_in_json_to_strangers() -> None:
     code = """
 import django; django.setup()
 from django.test import Client
-answer = Client().get("/tweets/followed/1", headers={"host": "twit.example", "x-forwarded-proto": "https"})
+proxied = {"host": "twit.example", "x-forwarded-proto": "https"}
+answer = Client().get("/tweets/followed/1", headers=proxied)
 print(answer.status_code, list(answer.json()))
 """
     env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
