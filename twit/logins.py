@@ -39,7 +39,7 @@ class LoginLimit(Limit):
 
 def keys(address: str, username: object) -> list[str]:
     """What counts a login; the name is hashed, as it may be anything."""
-    account = hashlib.sha256(repr(username).encode("utf-8", "replace")).hexdigest()
+    account = hashlib.sha256(str(username).strip().encode("utf-8", "replace")).hexdigest()
     return [f"limit:logins:{address}", f"limit:logins:{account}"]
 
 
