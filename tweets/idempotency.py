@@ -11,8 +11,8 @@ from tweets.models import DisplayRow, IdempotencyKey, announce
 from users.postgres import binary_cursor
 
 HEADER = "Idempotency-Key"
-# A key is valid for 24 hours, as POST_ONCE says, and goes later: none while it is looked at.
-KEPT = timedelta(hours=25)
+VALID = timedelta(hours=24, minutes=1)  # as POST_ONCE has it, and between two statements
+KEPT = timedelta(hours=25)  # longer, so that none goes while it is looked at
 
 # $1: the author, $2: the message, $3: the user, $4: the key, $5: the fingerprint. One row for a new
 # tweet; none if the key is taken, or author or user are not there. Of two statements at once with
@@ -66,7 +66,8 @@ def post_once(user_id: int, key: str, *, author_id: int, message: str) -> Displa
     if row is not None:
         announce(row)
         return row
-    first = IdempotencyKey.objects.filter(user_id=user_id, key=key).first()
+    valid = IdempotencyKey.objects.filter(created_at__gt=Now() - VALID)
+    first = valid.filter(user_id=user_id, key=key).first()
     if first is None:
         return None
     if bytes(first.fingerprint) != fingerprint:

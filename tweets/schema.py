@@ -29,6 +29,7 @@ PROBLEMS = {
     "403": "This is for others.",
     "404": "There is no such thing.",
     "406": "Answers are JSON, and the request's `Accept` does not take that.",
+    "411": "The body does not tell its length.",
     "413": "The body is longer than any that makes sense.",
     "415": "The body is neither JSON nor a form.",
     "422": "The Idempotency-Key was used for another tweet.",
@@ -191,7 +192,7 @@ def complete(result: dict[str, Any], **kwargs: object) -> dict[str, Any]:
             if any(operation.get("security", [])):
                 errors.append("401")
             if "requestBody" in operation:
-                errors += ["413", "415"]
+                errors += ["411", "413", "415"]
             for status in errors:
                 responses[status] = {
                     "description": PROBLEMS[status],
@@ -213,7 +214,7 @@ def _header_names(method: str, status: str, response: dict[str, Any]) -> list[st
     if status == "401":
         return ["WWW-Authenticate"]
     if status in ("429", "503"):
-        return ["Retry-After"]
+        return ["Retry-After", *(_LIMITS if status == "429" else [])]
     if not status.startswith(("2", "3")):
         return []
     names = ["ETag"] if method == "get" else []

@@ -44,7 +44,7 @@ def parse_whole_number(text: str) -> int | None:
 @extend_schema_field(
     {
         "oneOf": [
-            {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+            {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
             {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
         ]
     }

@@ -7,21 +7,22 @@ header, has its problems under its own name.
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, JsonResponse
-from rest_framework import status
-from rest_framework.response import Response
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 RETRY_AFTER_SECONDS = 1
 
 
-def api_error(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's answer to an error in a view; 503 while Postgres is away or gives up on a request."""
+def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's answer to an error in a view; 503 while Postgres is away or gives up on a request.
+
+    That is JSON for browsers too: a page would ask Postgres who is signed in.
+    """
     if isinstance(error, OperationalError | InterfaceError):
-        return Response(
+        return JsonResponse(
             {"detail": "The database is not available. Please try again."},
-            status.HTTP_503_SERVICE_UNAVAILABLE,
+            status=503,
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
     response = exception_handler(error, context)

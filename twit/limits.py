@@ -1,5 +1,6 @@
 """How often one may ask: fixed windows, counted in Redis, by user or else by address."""
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,12 @@ def count(key: str, seconds: int, by: int = 1) -> tuple[int, int] | None:
     """
     try:
         with server.connection(server.client()) as link:
-            counted, _, left = server.ask(
-                link, ("INCRBY", key, by), ("EXPIRE", key, seconds, "NX"), ("TTL", key)
+            counted, _, left_ms = server.ask(
+                link, ("INCRBY", key, by), ("EXPIRE", key, seconds, "NX"), ("PTTL", key)
             )
     except server.Unavailable:
         return None
-    return counted, left
+    return counted, max(1, math.ceil(left_ms / 1000))
 
 
 class Limit(BaseThrottle):

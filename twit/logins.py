@@ -33,14 +33,16 @@ class LoginLimit(Limit):
     def keys(self, scope: str, request: Request) -> list[str]:
         """The address, and the user name that is tried."""
         data: Any = request.data
-        name = data.get("username") if hasattr(data, "get") else None
-        return keys(self.get_ident(request), name)
+        return keys(self.get_ident(request), data.get("username") if hasattr(data, "get") else None)
 
 
 def keys(address: str, username: object) -> list[str]:
-    """What counts a login; the name is hashed, as it may be anything."""
-    account = hashlib.sha256(str(username).strip().encode("utf-8", "replace")).hexdigest()
-    return [f"limit:logins:{address}", f"limit:logins:{account}"]
+    """What counts a login; the name is hashed, as it may be any text."""
+    counted = [f"limit:logins:{address}"]
+    if isinstance(username, str):
+        account = hashlib.sha256(username.strip().encode("utf-8", "replace")).hexdigest()
+        counted.append(f"limit:logins:{account}")
+    return counted
 
 
 def forgive(counted: Sequence[str]) -> None:
@@ -72,11 +74,15 @@ class LoginView(APIView):
     authentication_classes = ()
     permission_classes = [AllowAny]
     serializer_class = LoginSerializer
-    throttle_scope = "logins"
+
+    @property
+    def throttle_scope(self) -> str:
+        """What is no attempt is a request like others."""
+        return "logins" if self.request.method == "POST" else "requests"
 
     def get_throttles(self) -> list[BaseThrottle]:
-        """The limit of failed logins."""
-        return [LoginLimit()]
+        """The limit of failed logins, or that of requests."""
+        return [LoginLimit() if self.throttle_scope == "logins" else Limit()]
 
     def get_authenticate_header(self, request: Request) -> str:
         """What makes wrong credentials 401."""

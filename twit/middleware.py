@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, set_response_etag
@@ -23,19 +24,28 @@ def conditional(get_response: Handler) -> Handler:
         if not isinstance(response, HttpResponse):  # a file, which is streamed
             return response
         set_response_etag(response)
-        etag = response["ETag"]
-        return get_conditional_response(request, etag=etag, response=response) or response
+        known = get_conditional_response(request, etag=response["ETag"], response=response)
+        if known is None or known.status_code != HTTPStatus.NOT_MODIFIED:
+            return response
+        for name in response.headers:
+            if name.startswith("X-RateLimit"):
+                known[name] = response[name]
+        return known
 
     return handle
 
 
 def bounded(get_response: Handler) -> Handler:
-    """413 for bodies that no endpoint needs; the admin's forms have Django's own bounds."""
+    """413 for bodies that no endpoint needs, 411 for those that don't tell their length."""
 
     def handle(request: HttpRequest) -> HttpResponseBase:
-        length = request.META.get("CONTENT_LENGTH")
-        if length and int(length) > MAX_BODY_BYTES and not request.path.startswith("/admin/"):
-            detail = f"The body has {length} bytes; at most {MAX_BODY_BYTES:,} are taken."
+        length = request.META.get("CONTENT_LENGTH", "")
+        if not length and "HTTP_TRANSFER_ENCODING" in request.META:
+            return JsonResponse({"detail": "A Content-Length is needed."}, status=411)
+        is_form = request.path.startswith("/admin/")
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_form else MAX_BODY_BYTES
+        if length.isdecimal() and int(length) > most:
+            detail = f"The body has {length} bytes; at most {most:,} are taken."
             return JsonResponse({"detail": detail}, status=413)
         return get_response(request)
 

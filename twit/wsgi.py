@@ -3,10 +3,12 @@
 import ipaddress
 import logging
 import os
+import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -59,6 +61,16 @@ if not (settings.DATABASE_URL and settings.REDIS_URL):
     raise ImproperlyConfigured(settings.NO_SERVERS)
 # A request waits for no broker; the outbox holds its tweet.
 app.conf.broker_transport_options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Twit. Every body is UTF-8: Django raises where another charset is claimed, such as zlib."""
+    content_type = environ.get("CONTENT_TYPE", "")
+    if "charset" in content_type.lower():
+        environ["CONTENT_TYPE"] = re.sub(r"(?i);\s*charset\s*=[^;]*", "", content_type)
+    return django_application(environ, start_response)
+
+
 if settings.TWIT_OPEN_API:
     check_open_api()

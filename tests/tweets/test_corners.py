@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import OperationalError
+from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -167,6 +169,53 @@ def test_pages_are_compressed_for_those_who_ask(site: Site) -> None:
         "/tweets", headers={"If-None-Match": packed.headers["ETag"]}
     )
     assert again.status_code == 304
+
+
+@pytest.mark.parametrize("charset", ["zlib", "hex", "rot13", "utf-16", "nonsense", '"latin-1"'])
+def test_bodies_are_utf_8_whatever_is_claimed(site: Site, charset: str) -> None:
+    client = site.client(site.login("ben"))
+    claim = {"Content-Type": f"application/json; charset={charset}"}
+    assert client.get("/tweets?limit=1", headers=claim).status_code == 200
+    body = '{"message": "🌙"}'.encode()
+    assert client.post("/tweets", content=body, headers=claim).json()["message"] == "🌙"
+    form = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    posted = client.post("/tweets", content=b"message=%F0%9F%8C%99", headers=form)
+    assert posted.json()["message"] == "🌙"
+
+
+def test_a_body_of_untold_length_is_a_411(site: Site) -> None:
+    pieces = iter([b'{"username": "ben", ', b'"password": "password of ben"}'])
+    response = site.client().post("/auth/login", content=pieces)
+    assert response.status_code == 411
+    assert list(response.json()) == ["detail"]
+
+
+@pytest.mark.django_db
+def test_the_admin_takes_larger_bodies_but_not_any(client: Client) -> None:
+    for size, status in ((100_000, 200), (3_000_000, 413)):
+        answer = client.post("/admin/login/", {"username": "x" * size, "password": "x"})
+        assert answer.status_code == status
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("header", ["if-unmodified-since", "if-match"])
+def test_other_conditions_are_no_obstacle_to_reading(api: APIClient, header: str) -> None:
+    past = "Sat, 29 Oct 1994 19:43:31 GMT"
+    assert api.get("/tweets", headers={header: past}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_without_postgres_browsers_too_get_a_503_in_json(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("tweets.views.Window.from_query", away)
+    response = api.get("/tweets", headers={"accept": "text/html"})
+    assert response.status_code == 503
+    assert response["Retry-After"] == "1"
+    assert list(response.json()) == ["detail"]
 
 
 def test_a_browser_sees_pages_and_can_sign_in(site: Site) -> None:

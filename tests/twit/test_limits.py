@@ -41,10 +41,20 @@ def test_what_is_too_much_is_a_429_that_says_when_to_return(
 
 
 @pytest.mark.django_db
+def test_a_304_tells_the_limit_too(api: APIClient, limits: dict[str, Any]) -> None:
+    known = {"if-none-match": api.get("/tweets")["ETag"]}
+    again = api.get("/tweets", headers=known)
+    assert (again.status_code, again["X-RateLimit-Remaining"]) == (304, "3")
+
+
+@pytest.mark.django_db
 def test_the_window_ends(api: APIClient, ben: User, settings: Settings) -> None:
     settings.TWIT_LIMITS = {"posts": (1, 1), "requests": None, "logins": None}
-    assert [post(api, ben).status_code for _ in range(2)] == [201, 429]
-    time.sleep(1.1)
+    assert post(api, ben).status_code == 201
+    time.sleep(0.7)
+    refused = post(api, ben)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "1")
+    time.sleep(0.4)
     assert post(api, ben).status_code == 201
 
 
@@ -101,6 +111,19 @@ def test_failed_logins_are_limited_by_account(
     statuses = [login(api, names[n], "wrong", f"192.0.2.{n}").status_code for n in range(5)]
     assert statuses == [401] * 4 + [429]
     assert login(api, "ben", "right", "192.0.2.9").status_code == 429
+
+
+@pytest.mark.django_db
+def test_what_is_no_login_is_not_counted_as_one(
+    api: APIClient, account: User, limits: dict[str, Any]
+) -> None:
+    for _ in range(3):
+        assert api.get("/auth/login", REMOTE_ADDR="192.0.2.1").status_code == 405
+        nameless = api.post("/auth/login", {}, format="json", REMOTE_ADDR="192.0.2.1")
+        assert nameless.status_code == 400
+    # The nameless ones count for their address, and for nobody's account.
+    assert login(api, "None", "x", "192.0.2.2")["X-RateLimit-Remaining"] == "3"
+    assert login(api, "ben", "right").status_code == 200
 
 
 @pytest.mark.django_db
