@@ -79,7 +79,10 @@ def show_addresses(address: str, admin_login: str, place: Place) -> None:
     from django.conf import settings
 
     token, bearer = "", ""
-    if not settings.TWIT_OPEN_API:
+    if settings.TWIT_OPEN_API:
+        print("\nThe API is OPEN: whoever is on this machine may post and delete as anybody.")
+        print("TWIT_OPEN_API=off make up asks for tokens.")
+    else:
         token = f"  TOKEN=$(.venv/bin/python manage.py create_token {AUTHOR})\n"
         bearer = ' -H "Authorization: Token $TOKEN"'
     print(
