@@ -30,7 +30,7 @@ class HomeTimelineViewSet(ViewSet):
         schema.Tweet(many=True),
         "All tweets of all the people that the user follows, newest first.",
         *(400, 403, 404),
-        example=[schema.TWEET],
+        example=schema.TWEET,
         parameters=[schema.USER_ID, *schema.PAGE],
     )
     def retrieve(self, request: Request, user_id: str) -> Response:

@@ -45,7 +45,7 @@ class TweetViewSet(GenericViewSet[Tweet]):
         schema.Tweet(many=True),
         "Newest first.",
         400,
-        example=[schema.TWEET],
+        example=schema.TWEET,
         parameters=schema.PAGE,
     )
     def list(self, request: Request) -> Response:
@@ -117,7 +117,7 @@ class TweetViewSet(GenericViewSet[Tweet]):
         schema.Tweet(many=True),
         "Newest first.",
         *(400, 404),
-        example=[schema.TWEET],
+        example=schema.TWEET,
         parameters=[schema.USER_ID, *schema.PAGE],
     )
     @action(detail=False, url_path=f"user/(?P<user_id>{ID_PATTERN})", url_name="user-timeline")

@@ -11,6 +11,8 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from tests.site import Site
 from tests.stack import CHECKOUT, Stack
@@ -125,3 +127,19 @@ def test_openapi_yml_is_what_the_code_says(tmp_path: Path) -> None:
     env = {"TWIT_OPEN_API": "off", "PATH": ""}
     subprocess.run([sys.executable, *command], cwd=CHECKOUT, env=env, check=True)
     assert generated.read_text() == (CHECKOUT / "openapi.yml").read_text()
+
+
+def test_the_examples_fit_their_schemas() -> None:
+    document = yaml.safe_load((CHECKOUT / "openapi.yml").read_text())
+    fitting = 0
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for content in part.get("content", {}).values():
+                    whole = {**content["schema"], "components": document["components"]}
+                    for example in content.get("examples", {}).values():
+                        Draft202012Validator(whole).validate(example["value"])
+                        fitting += 1
+    for example in document["components"]["schemas"]["Error"]["examples"]:
+        Draft202012Validator(document["components"]["schemas"]["Error"]).validate(example)
+    assert fitting == 9  # 2 bodies, and 7 answers that have one
