@@ -2,7 +2,8 @@
 
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -14,19 +15,35 @@ if TYPE_CHECKING:  # which imports this module, as a default of its settings
     from rest_framework.views import APIView
 
 
-def count(key: str, seconds: int, by: int = 1) -> tuple[int, int] | None:
-    """What the key's window has counted, and its seconds left; None while Redis is away.
+class Window(NamedTuple):
+    """Where one is in a window: requests that it takes, those left (below 0: too many), seconds."""
+
+    most: int
+    remaining: int
+    seconds_left: int
+
+
+def count(scope: str, keys: Sequence[str], by: int = 1) -> Window | None:
+    """Count for every key; the fullest of their windows. None if nothing is limited.
 
     A window begins with its first request. Without Redis nothing is limited: to serve matters more.
     """
+    limit = settings.TWIT_LIMITS[scope]
+    if limit is None:
+        return None
+    most, seconds = limit
+    commands = [
+        command
+        for key in keys
+        for command in (("INCRBY", key, by), ("EXPIRE", key, seconds, "NX"), ("PTTL", key))
+    ]
     try:
         with server.connection(server.client()) as link:
-            counted, _, left_ms = server.ask(
-                link, ("INCRBY", key, by), ("EXPIRE", key, seconds, "NX"), ("PTTL", key)
-            )
+            answers = server.ask(link, *commands)
     except server.Unavailable:
         return None
-    return counted, max(1, math.ceil(left_ms / 1000))
+    milliseconds = max(answers[2::3])
+    return Window(most, most - max(answers[::3]), max(1, math.ceil(milliseconds / 1000)))
 
 
 class Limit(BaseThrottle):
@@ -40,23 +57,16 @@ class Limit(BaseThrottle):
     def allow_request(self, request: Request, view: "APIView") -> bool:
         """Whether the request is within its limit."""
         scope = getattr(view, "throttle_scope", "requests")
-        limit = settings.TWIT_LIMITS[scope]
-        if limit is None:
+        window = count(scope, self.keys(scope, request))
+        if window is None:
             return True
-        most, seconds = limit
-        remaining = most
-        for key in self.keys(scope, request):
-            counted = count(key, seconds)
-            if counted is None:
-                return True
-            remaining = min(remaining, most - counted[0])
-            self.seconds_left = max(self.seconds_left, counted[1])
+        self.seconds_left = window.seconds_left
         view.headers |= {
-            "X-RateLimit-Limit": str(most),
-            "X-RateLimit-Remaining": str(max(remaining, 0)),
-            "X-RateLimit-Reset": str(int(time.time()) + self.seconds_left),
+            "X-RateLimit-Limit": str(window.most),
+            "X-RateLimit-Remaining": str(max(window.remaining, 0)),
+            "X-RateLimit-Reset": str(int(time.time()) + window.seconds_left),
         }
-        return remaining >= 0
+        return window.remaining >= 0
 
     def keys(self, scope: str, request: Request) -> list[str]:
         """What is counted for the request: its user, or the address of someone unknown."""

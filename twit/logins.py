@@ -6,7 +6,6 @@ from typing import Any
 
 import knox.views
 from django import forms
-from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
@@ -47,10 +46,7 @@ def keys(address: str, username: object) -> list[str]:
 
 def forgive(counted: Sequence[str]) -> None:
     """Take back what a login counted, as it succeeded."""
-    limit = settings.TWIT_LIMITS["logins"]
-    if limit is not None:
-        for key in counted:
-            count(key, limit[1], by=-1)
+    count("logins", counted, by=-1)
 
 
 class LoginSerializer(serializers.Serializer[None]):
@@ -136,18 +132,16 @@ class LimitedForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         """As Django has it. Raises ValidationError for wrong credentials, or too many of them."""
-        limit = settings.TWIT_LIMITS["logins"]
-        if limit is None:
-            return super().clean()
         assert self.request  # as Django's login views give it
         address = LoginLimit().get_ident(Request(self.request))
-        counted_keys = keys(address, self.cleaned_data.get("username"))
-        for key in counted_keys:
-            counted = count(key, limit[1])
-            if counted and counted[0] > limit[0]:
-                raise forms.ValidationError(f"Too many failed logins: wait {counted[1]} seconds.")
+        counted = keys(address, self.cleaned_data.get("username"))
+        window = count("logins", counted)
+        if window and window.remaining < 0:
+            raise forms.ValidationError(
+                f"Too many failed logins: wait {window.seconds_left} seconds."
+            )
         cleaned = super().clean()
-        forgive(counted_keys)
+        forgive(counted)
         return cleaned
 
 

@@ -42,12 +42,13 @@ def show(address: str) -> None:
     follows = Follow.objects.filter(followed__username=AUTHOR).order_by("follower_id")
     followers = dict(follows.values_list("follower_id", "follower__username")[:10])
     author_id = follows.values_list("followed_id", flat=True).first()
+    if author_id is None:  # not the demo's data: nothing to show
+        connections.close_all()
+        return
     # Staff may post as ben and see who reads it, if the API asks who one is.
     staff = User.objects.filter(is_superuser=True).order_by("pk").first()
     _, token = AuthToken.objects.create(staff, expiry=timedelta(minutes=1))
     connections.close_all()
-    if author_id is None:
-        return  # not the demo's data: nothing to show
     bearer = {"Authorization": f"Token {token}"}
     with httpx.Client(base_url=address, headers=bearer, trust_env=False) as client:
         _show_arrivals(client, author_id, followers)
