@@ -4,6 +4,8 @@ from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from dataclasses import replace
 
+from django.conf import settings
+
 from timelines import hydration, rebuild, server, store
 from timelines.store import Listed
 from tweets.paging import Window
@@ -23,7 +25,7 @@ def home_page(reader_id: int, window: Window) -> list[DisplayedTweet]:
     page = None
     # Without Redis it takes longer and is as right.
     with suppress(server.Unavailable):
-        listed = store.read(reader_id, meanwhile=postgres.connect)
+        listed = _read(reader_id, window)
         if listed is not None:
             page = _page_from_list(reader_id, listed, window)
         if page is None:
@@ -33,6 +35,17 @@ def home_page(reader_id: int, window: Window) -> list[DisplayedTweet]:
         if not page:
             User.objects.only("id").get(pk=reader_id)
     return page
+
+
+def _read(reader_id: int, window: Window) -> Listed | None:
+    """As much of the reader's list as the page needs: the newest pushes, or the whole."""
+    if window.max_id is None:
+        # With a mark among them: far enough down, unless many are late or stand there twice.
+        newest = settings.HOME_TIMELINE_SLACK + 2 * (window.limit + 1)
+        listed = store.read(reader_id, newest, meanwhile=postgres.connect)
+        if listed is None or listed.is_whole or listed.holds(window.limit + 1, window.since_id):
+            return listed
+    return store.read(reader_id, meanwhile=postgres.connect)
 
 
 def _page_from_list(reader_id: int, listed: Listed, window: Window) -> list[DisplayedTweet] | None:

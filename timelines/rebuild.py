@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from timelines import store
-from timelines.entries import Entry
+from timelines.entries import ABOVE_ALL_IDS, Entry
 from tweets.paging import Window
 from tweets.serializers import DisplayedTweet, displayed
 from users.models import User
@@ -56,7 +56,6 @@ SNAPSHOT = f"""{_NEWEST}
     WHERE reader.id = $1
     ORDER BY tweet.id DESC
 """  # noqa: S608
-ABOVE_ALL_IDS = 2**63 - 1
 
 
 class Snapshot(NamedTuple):

@@ -1,20 +1,23 @@
 """The home timelines in Redis: `server` aside the only module that knows Redis.
 
 Two keys a reader, in one cluster slot. `home:{<user id>}` is a list of encoded entries, newest push
-first; an empty timeline still holds the placeholder. `home:{<user id>}:state` is a hash: while a
+first; an empty timeline still holds the placeholder. Every `HOME_TIMELINE_SLACK` elements at most
+there stands a mark, so that the newest pushes can be read alone: what is left unread has no tweet
+above the last mark's. `home:{<user id>}:state` is a hash: while a
 rebuild is under way its `token` and `busy_until` (the server's time, seconds); once it is finished
 the `version` of the reader's follows that it was built from; and always `run_id` (the Redis process
 that held the list when the rebuild began) and `floor` (the list is complete for ids above it).
 """
 
 import secrets
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
 
-from timelines.entries import Entry, tweet_ids
+from timelines.entries import ABOVE_ALL_IDS, Entry, decode, mark
 from timelines.packing import Change, pack
 from timelines.server import PUSH_SECONDS, ask, client, connection, reaching, replies, script
 
@@ -25,16 +28,22 @@ WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 
 
 class Listed(NamedTuple):
-    """What a list holds, and what it is good for."""
+    """What a list holds, or the part of it that was read, and what that is good for."""
 
     tweet_ids: list[int]  # ascending; a tweet that was pushed twice is there twice
     version: int | None  # None while a rebuild is under way
-    floor: int
+    floor: int  # complete for ids above it
+    is_whole: bool  # whether there is no more of the list, which would lower the floor
     is_same_server: bool  # whether the Redis process that built the list is the one that answered
 
     def is_believed(self, follows_version: int) -> bool:
         """Whether it holds every delivered tweet above the floor, for a reader at that version."""
         return self.is_same_server and self.version == follows_version
+
+    def holds(self, count: int, since_id: int | None) -> bool:
+        """Whether it holds the newest `count` tweets, or all above `since_id`."""
+        above = len(self.tweet_ids) - bisect_right(self.tweet_ids, self.floor)
+        return above >= count or self.floor <= (since_id or 0)
 
 
 def keys(reader_id: int) -> tuple[str, str]:
@@ -43,12 +52,17 @@ def keys(reader_id: int) -> tuple[str, str]:
 
 
 def read(
-    reader_id: int, *, renew: bool = True, meanwhile: Callable[[], None] | None = None
+    reader_id: int,
+    newest: int | None = None,
+    *,
+    renew: bool = True,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Listed | None:
     """The reader's list and state as of one moment, in one round trip; None if either is absent.
 
-    `renew` counts as the owner's reading: both live on for the whole expiry. `meanwhile` is called
-    while the server is at it. Raises Unavailable.
+    `newest`: that many of the last pushed elements instead of the whole list. `renew` counts as the
+    owner's reading: both live on for the whole expiry. `meanwhile` is called while the server is at
+    it. Raises Unavailable.
     """
     both = list_key, state_key = keys(reader_id)
     expiry = settings.HOME_TIMELINE_EXPIRY_SECONDS
@@ -56,7 +70,7 @@ def read(
         *_, (elements, state, *_) = ask(
             link,
             ("MULTI",),
-            ("LRANGE", list_key, 0, -1),
+            ("LRANGE", list_key, 0, (newest or 0) - 1),
             ("HMGET", state_key, "version", "run_id", "floor"),
             *(("EXPIRE", key, expiry) for key in both if renew),
             ("EXEC",),
@@ -68,10 +82,13 @@ def read(
     version, run_id, floor = state
     if not elements or floor is None:
         return None
+    ids, marks = decode(elements)
+    is_whole = newest is None or len(elements) < newest
     return Listed(
-        tweet_ids=tweet_ids(elements),
+        tweet_ids=ids,
         version=None if version is None else int(version),
-        floor=int(floor),
+        floor=int(floor) if is_whole else max(int(floor), min(marks, default=ABOVE_ALL_IDS)),
+        is_whole=is_whole,
         is_same_server=run_id == server_run_id,
     )
 
@@ -92,11 +109,15 @@ def finish_rebuild(
 ) -> bool:
     """Complete the list with what Postgres held since the rebuild began; False if it was lost.
 
-    Raises Unavailable.
+    The entries are given newest first. Raises Unavailable.
     """
-    encoded = (entry.encode() for entry in entries)
+    elements: list[bytes] = []
+    for place, entry in enumerate(entries):
+        if place % settings.HOME_TIMELINE_SLACK == 0:
+            elements.append(mark(entry.tweet_id))
+        elements.append(entry.encode())
     with reaching():
-        return bool(script("finish")(keys(reader_id), (token, version, floor, *encoded)))
+        return bool(script("finish")(keys(reader_id), (token, version, floor, *elements)))
 
 
 def forget(reader_ids: Iterable[int]) -> None:
@@ -134,19 +155,19 @@ def apply(changes: Sequence[Change]) -> list[int | Exception]:
     """Make the changes to those of the lists that exist, in order and all at once.
 
     Returns for each change how many lists it reached, or what was wrong with it: a ValueError for
-    ids that no entry can hold, or the first error that one of the lists answered. A list that
-    overruns the cap by more than the slack is trimmed. Raises Unavailable; any part may have been
-    made by then.
+    ids that no entry can hold, or the first error that one of the lists answered. A list that has
+    grown by another slack is tended: cut down to the cap, and marked. Raises Unavailable; any part
+    may have been made by then.
     """
     results: list[int | Exception] = []
-    overlong: set[int] = set()
+    grown: set[int] = set()
     with connection(client(PUSH_SECONDS)) as link:
         sent = [_send(link, change) for change in changes]
         for change, error in zip(changes, sent, strict=True):
-            results.append(error or _reached(link, change.follower_ids, overlong))
+            results.append(error or _reached(link, change.follower_ids, grown))
     with reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
-        for reader_id in overlong:
-            script("trim")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
+        for reader_id in grown:
+            script("tend")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
         pipeline.execute()
     return results
 
@@ -160,9 +181,9 @@ def _send(link: Any, change: Change) -> ValueError | None:
     return None
 
 
-def _reached(link: Any, follower_ids: Sequence[int], overlong: set[int]) -> int | redis.RedisError:
+def _reached(link: Any, follower_ids: Sequence[int], grown: set[int]) -> int | redis.RedisError:
     reached, error = 0, None
-    longest = settings.HOME_TIMELINE_CAP + settings.HOME_TIMELINE_SLACK
+    slack = settings.HOME_TIMELINE_SLACK
     for follower_id, reply in zip(follower_ids, replies(link, len(follower_ids)), strict=True):
         if isinstance(reply, redis.RedisError):
             if not str(reply).startswith("WRONGTYPE"):
@@ -170,6 +191,6 @@ def _reached(link: Any, follower_ids: Sequence[int], overlong: set[int]) -> int 
             error = error or reply
         elif reply:
             reached += 1
-            if reply > longest:
-                overlong.add(follower_id)
+            if reply % slack == 0:
+                grown.add(follower_id)
     return error or reached

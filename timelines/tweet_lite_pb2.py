@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10tweet_lite.proto\x12\x04twit\".\n\tTweetLite\x12\x10\n\x08tweet_id\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\x04\"/\n\nTweetLites\x12\x10\n\x08tweet_id\x18\x01 \x03(\x04\x12\x0f\n\x07user_id\x18\x02 \x03(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10tweet_lite.proto\x12\x04twit\".\n\tTweetLite\x12\x10\n\x08tweet_id\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\x04\" \n\x04Mark\x12\x18\n\x10highest_tweet_id\x18\x03 \x01(\x06\"G\n\x08\x45lements\x12\x10\n\x08tweet_id\x18\x01 \x03(\x04\x12\x0f\n\x07user_id\x18\x02 \x03(\x04\x12\x18\n\x10highest_tweet_id\x18\x03 \x03(\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TWEETLITE']._serialized_start=26
   _globals['_TWEETLITE']._serialized_end=72
-  _globals['_TWEETLITES']._serialized_start=74
-  _globals['_TWEETLITES']._serialized_end=121
+  _globals['_MARK']._serialized_start=74
+  _globals['_MARK']._serialized_end=106
+  _globals['_ELEMENTS']._serialized_start=108
+  _globals['_ELEMENTS']._serialized_end=179
 # @@protoc_insertion_point(module_scope)

@@ -14,10 +14,18 @@ class TweetLite(_message.Message):
     user_id: int
     def __init__(self, tweet_id: _Optional[int] = ..., user_id: _Optional[int] = ...) -> None: ...
 
-class TweetLites(_message.Message):
-    __slots__ = ("tweet_id", "user_id")
+class Mark(_message.Message):
+    __slots__ = ("highest_tweet_id",)
+    HIGHEST_TWEET_ID_FIELD_NUMBER: _ClassVar[int]
+    highest_tweet_id: int
+    def __init__(self, highest_tweet_id: _Optional[int] = ...) -> None: ...
+
+class Elements(_message.Message):
+    __slots__ = ("tweet_id", "user_id", "highest_tweet_id")
     TWEET_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    HIGHEST_TWEET_ID_FIELD_NUMBER: _ClassVar[int]
     tweet_id: _containers.RepeatedScalarFieldContainer[int]
     user_id: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, tweet_id: _Optional[_Iterable[int]] = ..., user_id: _Optional[_Iterable[int]] = ...) -> None: ...
+    highest_tweet_id: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, tweet_id: _Optional[_Iterable[int]] = ..., user_id: _Optional[_Iterable[int]] = ..., highest_tweet_id: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -74,8 +74,8 @@ if not SECRET_KEY:
 
 # Home timelines
 
-HOME_TIMELINE_CAP = 800  # entries kept of each home timeline
-HOME_TIMELINE_SLACK = 80  # entries by which a list may overrun the cap before it is trimmed
+HOME_TIMELINE_CAP = 800  # elements kept of each home timeline
+HOME_TIMELINE_SLACK = 80  # by which a list may grow before it is cut to the cap and marked
 HOME_TIMELINE_EXPIRY_SECONDS = 30 * 24 * 3600  # after its owner's last read
 
 # Servers

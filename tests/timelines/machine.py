@@ -1,5 +1,6 @@
 """What the protocol's tests drive by hand: a Valkey to restart, and workers that stop half-way."""
 
+import itertools
 import shutil
 import signal
 from collections.abc import Iterator
@@ -104,13 +105,18 @@ class Worker:
         self.claims, self.results = [], None
 
 
-def believed(reader_id: int, version: int) -> store.Listed | None:
-    """The reader's list, if it would be believed."""
-    listed = store.read(reader_id, renew=False)
-    return listed if listed is not None and listed.is_believed(version) else None
+def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
+    """Every newest part of the reader's list, and the whole, if they would be believed."""
+    for newest in itertools.count(1):
+        listed = store.read(reader_id, newest, renew=False)
+        if listed is None or not listed.is_believed(version):
+            return
+        yield listed
+        if listed.is_whole:
+            return
 
 
-def small_lists() -> override_settings:
-    """Lists of three entries that may overrun by one."""
+def small_lists(*, cap: int, slack: int) -> override_settings:
+    """Lists of so few elements that they are trimmed, and marked, all the time."""
     assert settings.HOME_TIMELINE_CAP
-    return override_settings(HOME_TIMELINE_CAP=3, HOME_TIMELINE_SLACK=1)
+    return override_settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=slack)

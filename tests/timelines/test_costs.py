@@ -8,8 +8,10 @@ from django.db import connection
 from pytest_django import Settings
 
 from tests.factories import FollowFactory, TweetFactory
-from tests.timelines.lists import deliver_all, page
-from timelines import fanout, hydration, rebuild
+from tests.timelines.lists import deliver_all, page, query
+from timelines import fanout, hydration, rebuild, store
+from timelines.entries import Entry
+from timelines.packing import Change
 from tweets.models import POST
 from users import graph
 from users.models import User
@@ -33,6 +35,46 @@ def test_a_page_of_the_list_costs_one_round_trip_to_each_server(
     for limit in (1, 20, 30):
         assert len(page(ben, limit=limit)) == min(limit + 1, 30)
         assert (statements(), redis_round_trips()) == (1, 1)
+
+
+@pytest.mark.parametrize("is_rebuilt", [False, True])
+def test_the_newest_page_is_read_without_the_rest_of_the_list(
+    ben: User,
+    alyssa: User,
+    redis_round_trips: Callable[[], int],
+    settings: Settings,
+    is_rebuilt: bool,
+) -> None:
+    settings.HOME_TIMELINE_SLACK = 10
+    FollowFactory.create(follower=ben, followed=alyssa)
+    page(ben)
+    for number in range(60):
+        TweetFactory.create(author=alyssa)
+        deliver_all()
+        if is_rebuilt and number == 40:
+            rebuild.rebuild(ben.pk)
+        redis_round_trips()
+        assert page(ben, limit=2) == query(ben)[:3]
+        assert redis_round_trips() == 1
+    newest = store.read(ben.pk, 16)
+    assert newest and not newest.is_whole and newest.holds(3, None)
+
+
+def test_a_page_that_the_newest_pushes_do_not_make_costs_one_more_round_trip(
+    ben: User, alyssa: User, redis_round_trips: Callable[[], int], settings: Settings
+) -> None:
+    settings.HOME_TIMELINE_SLACK = 10
+    FollowFactory.create(follower=ben, followed=alyssa)
+    TweetFactory.create_batch(40, author=alyssa)
+    deliver_all()
+    page(ben)
+    for tweet_id in query(ben)[:4:-1]:
+        store.apply([Change(Entry(tweet_id, alyssa.pk), [ben.pk])])
+    redis_round_trips()
+    assert page(ben, limit=20) == query(ben)[:21]
+    assert redis_round_trips() == 2
+    oldest = query(ben)[-1]
+    assert page(ben, limit=40, since_id=oldest) == query(ben)[:-1]
 
 
 def test_what_the_list_does_not_hold_costs_one_more_query(
@@ -74,9 +116,9 @@ def test_every_query_of_the_hot_paths_is_by_index_scans(many: None) -> None:
         fanout.CLAIM: [200, 65_536],
         POST: [7, "message"],
     }
-    for query, parameters in queries.items():
+    for sql, parameters in queries.items():
         with binary_cursor() as cursor:
-            cursor.execute(f"EXPLAIN {query}", parameters)
+            cursor.execute(f"EXPLAIN {sql}", parameters)
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "Index" in plan
         assert "Seq Scan" not in plan, plan

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timelines.entries import Entry, tweet_ids
+from timelines.entries import Entry, decode, mark
 
 ids = st.integers(min_value=1, max_value=2**63 - 1)
 
@@ -9,8 +9,15 @@ ids = st.integers(min_value=1, max_value=2**63 - 1)
 @given(st.lists(st.builds(Entry, ids, ids)))
 def test_entries_survive_their_bytes(entries: list[Entry]) -> None:
     encoded = [entry.encode() for entry in entries]
-    assert tweet_ids(encoded) == sorted(entry.tweet_id for entry in entries)
-    assert tweet_ids([b"", *encoded, b""]) == tweet_ids(encoded)
+    assert decode(encoded) == (sorted(entry.tweet_id for entry in entries), [])
+    assert decode([b"", *encoded, b""]) == decode(encoded)
+
+
+@given(st.lists(ids), st.lists(ids))
+def test_marks_stand_among_entries(marks: list[int], entries: list[int]) -> None:
+    encoded = [mark(number) for number in marks] + [Entry(number, 1).encode() for number in entries]
+    assert decode(encoded) == (sorted(entries), marks)
+    assert decode(encoded[::-1]) == (sorted(entries), marks[::-1])
 
 
 def test_entries_are_small() -> None:

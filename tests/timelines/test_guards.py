@@ -16,6 +16,7 @@ from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import Valkey, own_valkey, small_lists
 from timelines import rebuild, server, store
+from timelines.packing import Change
 from timelines.store import Listed
 from users.models import User
 
@@ -38,7 +39,7 @@ class Scene(NamedTuple):
 def scene(tmp_path: Path, transactional_db: None) -> Iterator[Scene]:
     ben, alyssa, louis = (UserFactory.create(username=n) for n in ("ben", "alyssa", "louis"))
     FollowFactory.create(follower=ben, followed=alyssa)
-    with own_valkey(tmp_path) as valkey, small_lists():
+    with own_valkey(tmp_path) as valkey, small_lists(cap=20, slack=2):
         yield Scene(ben, alyssa, louis, valkey)
 
 
@@ -95,6 +96,17 @@ def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
     store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
 
 
+def late_deliveries_come_during_the_rebuild(scene: Scene) -> None:
+    """Guard: no mark while a rebuild is under way, whose newer entries will stand behind it."""
+    scene.alyssa_posts(count=10)
+    token = store.begin_rebuild(scene.ben.pk)
+    assert token
+    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    for entry in snapshot.entries[:5:-1]:
+        store.apply([Change(entry, [scene.ben.pk])])
+    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+
+
 History = Callable[[Scene], None]
 Patch = Callable[[pytest.MonkeyPatch, Path], None]
 
@@ -136,7 +148,7 @@ GUARDS: list[tuple[History, Patch]] = [
     ),
     (
         the_list_is_trimmed,
-        without_line("trim", "if redis.call('EXISTS', state) == 1 and", "if false and"),
+        without_line("tend", "if redis.call('EXISTS', state) == 1 and", "if false and"),
     ),
     (
         the_list_is_trimmed_during_the_rebuild,
@@ -144,6 +156,12 @@ GUARDS: list[tuple[History, Patch]] = [
             "finish",
             "if tonumber(ARGV[3]) > tonumber(redis.call('HGET', state, 'floor'))",
             "if true",
+        ),
+    ),
+    (
+        late_deliveries_come_during_the_rebuild,
+        without_line(
+            "tend", "if redis.call('HEXISTS', state, 'version') == 1 then", "if true then"
         ),
     ),
 ]

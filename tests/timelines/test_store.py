@@ -2,7 +2,9 @@
 
 import redis
 from django.conf import settings as django_settings
+from django.test import SimpleTestCase
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
@@ -12,6 +14,8 @@ from timelines.entries import Entry
 from timelines.packing import Change
 
 READER = 7
+# A tweet's number, and whether it is retracted.
+CHANGE = st.tuples(st.integers(1, 99), st.sampled_from([False, False, True]))
 
 
 def test_a_push_reaches_materialised_lists_only() -> None:
@@ -55,21 +59,20 @@ def test_changes_are_made_in_order() -> None:
 
 
 def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(settings: Settings) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 3, 2
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 3, 3
     materialise(READER, 40, 30)
     push(10, READER)  # late
-    push(50, READER)
     found = store.read(READER)
-    assert found and (found.tweet_ids, found.floor) == ([10, 30, 40, 50], 0)
-    push(60, READER)  # six with the placeholder: over cap and slack
+    assert found and (found.tweet_ids, found.floor) == ([10, 30, 40], 0)
+    push(50, READER)  # six with the placeholder and a mark: cap and slack
     found = store.read(READER)
-    assert found and (found.tweet_ids, found.floor) == ([10, 50, 60], 40)
+    assert found and (found.tweet_ids, found.floor) == ([10, 50], 40)
 
 
 def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
     settings: Settings,
 ) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 1, 0
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 1, 1
     materialise(READER)
     highest_cut = 2**63 - 1000
     push(highest_cut, READER)
@@ -78,6 +81,63 @@ def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
     assert found
     assert found.tweet_ids == [highest_cut - 1]
     assert highest_cut <= found.floor < highest_cut + 10_000
+
+
+class AnyList(SimpleTestCase):
+    @hypothesis_settings(max_examples=300, deadline=None)
+    @given(
+        built_from=st.sets(st.integers(1, 50), max_size=12),
+        changes=st.integers(0, 80).flatmap(
+            lambda many: st.lists(CHANGE, min_size=many, max_size=many)
+        ),
+        at_once=st.integers(1, 60),
+        cap=st.integers(1, 40),
+        slack=st.integers(1, 30),
+        scale=st.sampled_from([1, 2**55 + 1]),
+    )
+    def test_holds_all_above_its_floor_in_whole_and_in_part(
+        self,
+        built_from: set[int],
+        changes: list[tuple[int, bool]],
+        at_once: int,
+        cap: int,
+        slack: int,
+        scale: int,
+    ) -> None:
+        due = {scale * number for number in built_from}
+        with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=slack):
+            materialise(READER, *sorted(due, reverse=True))
+            all_changes = [Change(Entry(scale * i, AUTHOR), [READER], gone) for i, gone in changes]
+            for first in range(0, len(changes), at_once):
+                store.apply(all_changes[first : first + at_once])
+        for number, is_retraction in changes:
+            (due.discard if is_retraction else due.add)(scale * number)
+        length = server.client().llen(store.keys(READER)[0])
+        for newest in (*range(1, length + 2), None):
+            listed = store.read(READER, newest)
+            assert listed and listed.is_whole == (newest is None or newest > length)
+            assert {i for i in due if i > listed.floor} <= set(listed.tweet_ids)
+
+
+def test_a_mark_stands_every_slack_elements_however_a_list_grows(settings: Settings) -> None:
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 30, 5
+    materialise(READER, *range(100, 80, -1))
+    for tweet_id in range(101, 161):
+        push(tweet_id, READER)
+        part = store.read(READER, 6)
+        assert part
+        assert tweet_id - 5 <= part.floor <= tweet_id
+    assert server.client().llen(store.keys(READER)[0]) <= 35
+
+
+def test_a_list_whose_marks_are_missing_is_marked_again(settings: Settings) -> None:
+    settings.HOME_TIMELINE_SLACK = 5
+    materialise(READER)
+    store.apply([Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)])
+    server.client().lpush(store.keys(READER)[0], *(Entry(i, AUTHOR).encode() for i in range(4, 99)))
+    push(99, READER)  # the hundredth, with the placeholder
+    part = store.read(READER, 3)
+    assert part and (part.floor, part.is_whole) == (99, False)
 
 
 def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:

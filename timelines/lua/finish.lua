@@ -3,6 +3,7 @@
 --
 -- KEYS: the list, its state
 -- ARGV: token, the follows_version that was read, the floor that was read, entries newest first
+--       with marks among them
 local list, state = KEYS[1], KEYS[2]
 if redis.call('HGET', state, 'token') ~= ARGV[1] then
   return 0
