@@ -81,6 +81,8 @@ class TextField(serializers.CharField):
 class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST: `userId` and `message`."""
 
+    default_error_messages = {"null": "A tweet is needed: `userId` and `message`."}
+
     # Left out, it is the user whose token it is; the name is the API's own.
     userId = IdField(  # noqa: N815
         source="author_id",
