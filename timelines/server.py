@@ -3,7 +3,7 @@
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 from hiredis import pack_command
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
 from redis.retry import Retry
 
 from timelines.breaker import Breaker
@@ -70,11 +69,15 @@ def reaching() -> Iterator[None]:
 
 
 def _connect(connection: Any) -> None:
-    """Shake hands, and learn which server process this connection, while it lasts, talks to."""
+    """Shake hands, learn which server process this connection talks to, and bring the scripts."""
     connection.on_connect()
     connection.send_command("INFO", "server")
     lines = bytes(connection.read_response()).splitlines()
     connection.run_id = next(line for line in lines if line.startswith(b"run_id:"))[7:]
+    connection.scripts = {}
+    for file in LUA.glob("*.lua"):
+        connection.send_command("SCRIPT", "LOAD", file.read_bytes())
+        connection.scripts[file.stem] = connection.read_response()
 
 
 @contextmanager
@@ -140,7 +143,6 @@ def replies(link: Any, count: int) -> Iterator[Any]:
         yield reply
 
 
-@cache
-def script(name: str) -> Script:
-    """The Lua script of that name; called with keys, arguments and perhaps a pipeline."""
-    return client().register_script((LUA / f"{name}.lua").read_text())
+def script(link: Any, name: str, keys: Sequence[str], *arguments: Any) -> tuple[Any, ...]:
+    """The command, for `ask`, that runs the Lua script of that name."""
+    return ("EVALSHA", link.scripts[name], len(keys), *keys, *arguments)

@@ -23,6 +23,8 @@ from timelines.server import PUSH_SECONDS, ask, client, connection, reaching, re
 
 # How long a rebuild keeps others away: far longer than one takes, short enough after a crash.
 REBUILD_SECONDS = 10
+# Lists tended by one buffer, which takes the server some 50 ms.
+TENDED_AT_ONCE = 1_000
 # Set while a wake-up is under way, so that a thousand posts send one; lost ones are soon forgotten.
 WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 
@@ -100,8 +102,9 @@ def begin_rebuild(reader_id: int) -> str | None:
     """
     token = secrets.token_hex(8)
     arguments = (token, REBUILD_SECONDS, settings.HOME_TIMELINE_EXPIRY_SECONDS)
-    with reaching():
-        return token if script("begin")(keys(reader_id), arguments) else None
+    with connection(client()) as link:
+        [has_begun] = ask(link, script(link, "begin", keys(reader_id), *arguments))
+    return token if has_begun else None
 
 
 def finish_rebuild(
@@ -116,8 +119,9 @@ def finish_rebuild(
         if place % settings.HOME_TIMELINE_SLACK == 0:
             elements.append(mark(entry.tweet_id))
         elements.append(entry.encode())
-    with reaching():
-        return bool(script("finish")(keys(reader_id), (token, version, floor, *elements)))
+    with connection(client()) as link:
+        arguments = (token, version, floor, *elements)
+        return bool(*ask(link, script(link, "finish", keys(reader_id), *arguments)))
 
 
 def forget(reader_ids: Iterable[int]) -> None:
@@ -165,10 +169,11 @@ def apply(changes: Sequence[Change]) -> list[int | Exception]:
         sent = [_send(link, change) for change in changes]
         for change, error in zip(changes, sent, strict=True):
             results.append(error or _reached(link, change.follower_ids, grown))
-    with reaching(), client(PUSH_SECONDS).pipeline(transaction=False) as pipeline:
-        for reader_id in grown:
-            script("tend")(keys(reader_id), (settings.HOME_TIMELINE_CAP,), client=pipeline)
-        pipeline.execute()
+        tend = [
+            script(link, "tend", keys(reader_id), settings.HOME_TIMELINE_CAP) for reader_id in grown
+        ]
+        for first in range(0, len(tend), TENDED_AT_ONCE):
+            ask(link, *tend[first : first + TENDED_AT_ONCE])
     return results
 
 

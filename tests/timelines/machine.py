@@ -56,18 +56,14 @@ class Valkey:
 def own_valkey(folder: Path) -> Iterator[Valkey]:
     """A Valkey that `store` talks to meanwhile."""
 
-    def forget_client() -> None:
-        server.client.cache_clear()
-        server.script.cache_clear()
-
     own = Valkey(folder)
     try:
         with override_settings(REDIS_URL=own.url):
-            forget_client()
+            server.client.cache_clear()
             yield own
             server.client().close()
     finally:
-        forget_client()
+        server.client.cache_clear()
         own.child.stop()
 
 

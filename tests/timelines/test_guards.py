@@ -120,6 +120,7 @@ def without_line(script: str, guard: str, instead: str) -> Patch:
         assert file.read_text().count(guard) == 1
         file.write_text(file.read_text().replace(guard, instead))
         monkeypatch.setattr(server, "LUA", folder / "lua")
+        server.client.cache_clear()  # the next one's connections bring the changed scripts
 
     return patch
 

@@ -1,5 +1,6 @@
 """The lists in a real Valkey."""
 
+import pytest
 import redis
 from django.conf import settings as django_settings
 from django.test import SimpleTestCase
@@ -189,3 +190,24 @@ def test_ids_that_no_entry_can_hold_are_their_changes_error_alone() -> None:
 def test_a_full_list_takes_less_than_thirteen_bytes_an_entry_with_its_state() -> None:
     materialise(100_000, *range(2_000_800, 2_000_000, -1), version=123_456)
     assert store.memory_bytes(100_000) / 800 < 13
+
+
+def test_a_server_that_lost_its_scripts_gets_them_again() -> None:
+    materialise(READER)
+    server.client().script_flush()
+    with pytest.raises(server.Unavailable, match="No matching script"):
+        store.begin_rebuild(READER)
+    assert store.begin_rebuild(READER)
+
+
+def test_more_lists_than_are_tended_at_once_are_all_tended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 2, 2
+    monkeypatch.setattr(store, "TENDED_AT_ONCE", 3)
+    readers = range(1, 8)
+    for reader_id in readers:
+        materialise(reader_id)
+    for tweet_id in (4, 5, 6):
+        push(tweet_id, *readers)
+    assert {server.client().llen(store.keys(reader_id)[0]) for reader_id in readers} == {3}
