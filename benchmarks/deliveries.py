@@ -7,6 +7,8 @@ from functools import partial
 from itertools import chain, count
 from statistics import median, quantiles
 
+from django.conf import settings
+
 from benchmarks import load, measure, peers, rig, tasks, world
 from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
@@ -29,7 +31,7 @@ def prepare(stack: Stack, size: Size) -> None:
         chain(((reader, size.big_author) for reader in readers), world.ordinary_edges(size)),
         users=size.ordinary_authors[-1],
     )
-    world.materialise(readers)
+    world.materialise_all(readers)
     rig.start_workers(stack)
 
 
@@ -78,6 +80,8 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
         name if name in {"Twit", "the ceiling"} else f"{name} (replay)": 1 / series.median(name)
         for name in series
     }
+    slack = settings.HOME_TIMELINE_SLACK
+    figures["Twit, every list tended once"] = slack / sum(twit() for _ in range(slack))
     return [
         Result(
             "Fan-out of one big account",

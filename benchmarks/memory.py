@@ -15,7 +15,7 @@ def entries(stack: Stack, size: Size) -> list[Result]:
     reader = 1
     figures = {}
     for length in (1, 10, 100, 200, 400, world.CAP):
-        world.materialise(range(reader, reader + 1), length)
+        world.materialise(reader, length)
         figures[f"Twit, {length} entries"] = store.memory_bytes(reader) / length
     twit = figures[f"Twit, {world.CAP} entries"]
     for name, peer in peers.all_peers().items():

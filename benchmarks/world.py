@@ -3,6 +3,7 @@
 import gc
 import random
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from django.db import connection
 
@@ -10,6 +11,7 @@ from benchmarks.sizes import Size
 from tests.stack import Stack
 from timelines import store
 from timelines.entries import Entry
+from timelines.packing import Change
 from timelines.server import client
 from users import graph
 
@@ -17,6 +19,7 @@ from users import graph
 FIRST_TWEET, FIRST_AUTHOR = 1_000_000, 500_000
 CAP = 800
 COPIES_AT_ONCE = 10_000
+MOMENTS = 10
 
 
 def sql(statement: str, *parameters: int) -> None:
@@ -81,16 +84,31 @@ def entries(length: int) -> list[Entry]:
     ]
 
 
-def materialise(readers: range, length: int = CAP) -> None:
-    """Lists of that many entries, with their states: one is built, the others are copies of it."""
-    first, *others = readers
-    store.forget([first])
-    token = store.begin_rebuild(first)
+def materialise(reader: int, length: int = CAP) -> None:
+    """A list of that many entries, with its state, as a rebuild leaves it."""
+    store.forget([reader])
+    token = store.begin_rebuild(reader)
     assert token
-    store.finish_rebuild(first, token, version=1, floor=0, entries=entries(length))
-    copies = [store.keys(reader) for reader in others]
-    for source, names in zip(store.keys(first), zip(*copies, strict=True), strict=False):
-        copy_key(source, names)
+    store.finish_rebuild(reader, token, version=1, floor=0, entries=entries(length))
+
+
+def materialise_all(readers: range) -> None:
+    """Full lists: one is built and pushed to, the others are copies from moments of its life.
+
+    What a push costs depends on how full the block of memory at the list's head is; the moments
+    have all kinds of them. Each list has just been tended.
+    """
+    first, *others = readers
+    materialise(first)
+    tweet_ids = count(FIRST_TWEET + CAP + 1)
+    for moment in range(MOMENTS):
+        while True:
+            store.apply([Change(Entry(next(tweet_ids), FIRST_AUTHOR), [first])])
+            if client().llen(store.keys(first)[0]) == CAP + 1:
+                break
+        copies = [store.keys(reader) for reader in others[moment::MOMENTS]]
+        for source, names in zip(store.keys(first), zip(*copies, strict=True), strict=False):
+            copy_key(source, names)
 
 
 def copy_key(source: str, names: Sequence[str]) -> None:
