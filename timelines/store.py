@@ -1,12 +1,12 @@
 """The home timelines in Redis: `server` aside the only module that knows Redis.
 
 Two keys a reader, in one cluster slot. `home:{<user id>}` is a list of encoded entries, newest push
-first; an empty timeline still holds the placeholder. Every `HOME_TIMELINE_SLACK` elements at most
+first; an empty timeline still holds the placeholder. About every `HOME_TIMELINE_SLACK` elements
 there stands a mark, so that the newest pushes can be read alone: what is left unread has no tweet
-above the last mark's. `home:{<user id>}:state` is a hash: while a
-rebuild is under way its `token` and `busy_until` (the server's time, seconds); once it is finished
-the `version` of the reader's follows that it was built from; and always `run_id` (the Redis process
-that held the list when the rebuild began) and `floor` (the list is complete for ids above it).
+above the last mark's. `home:{<user id>}:state` is a hash: while a rebuild is under way its `token`
+and `busy_until` (the server's time, seconds); once it is finished the `version` of the reader's
+follows that it was built from; and always `run_id` (the Redis process that held the list when the
+rebuild began) and `floor` (the list is complete for ids above it).
 """
 
 import secrets
