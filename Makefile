@@ -24,14 +24,14 @@ check: .venv/dev.stamp  ## lint, types, contracts, migrations
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check
 	@$(MAKE) --no-print-directory proto schema
-	git diff --exit-code -- timelines/tweet_lite_pb2.py timelines/tweet_lite_pb2.pyi openapi.yml
+	git diff --exit-code -- timelines/lists/tweet_lite_pb2.py timelines/lists/tweet_lite_pb2.pyi openapi.yml
 
 format: .venv/dev.stamp  ## rewrite the code as ruff has it
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-proto: .venv/dev.stamp  ## generate timelines/tweet_lite_pb2.py from proto/
-	$(BIN)/python -m grpc_tools.protoc -I proto --python_out timelines --pyi_out timelines proto/tweet_lite.proto
+proto: .venv/dev.stamp  ## generate timelines/lists/tweet_lite_pb2.py from proto/
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out timelines/lists --pyi_out timelines/lists proto/tweet_lite.proto
 
 schema: .venv/dev.stamp  ## generate openapi.yml from the code
 	TWIT_OPEN_API=off $(BIN)/python manage.py spectacular --file openapi.yml --validate --fail-on-warn

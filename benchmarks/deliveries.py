@@ -7,16 +7,16 @@ from functools import partial
 from itertools import chain, count
 from statistics import median, quantiles
 
-from django.conf import settings
-
 from benchmarks import load, measure, peers, rig, tasks, world
 from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack, wait_until
-from timelines import store
-from timelines.server import client
-from timelines.tasks import fan_out
+from tests.valkey import client
+from timelines.delivery.tasks import fan_out
+from timelines.lists import store
+from timelines.lists.keys import list_key
 from tweets.models import Tweet
+from tweets.posting import post
 from users.models import Follow
 
 TWITTER_2013 = 347_000  # deliveries a second by the whole fleet (High Scalability, 8 July 2013)
@@ -60,7 +60,7 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
 
     def twit() -> float:
         started = time.perf_counter()
-        Tweet.objects.post(author_id=size.big_author, message="to all of you")
+        post(author_id=size.big_author, message="to all of you")
         return until_delivered(started) / size.readers
 
     posts = count(2 * world.FIRST_TWEET)
@@ -80,8 +80,8 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
         name if name in {"Twit", "the ceiling"} else f"{name} (replay)": 1 / series.median(name)
         for name in series
     }
-    slack = settings.HOME_TIMELINE_SLACK
-    figures["Twit, every list tended once"] = slack / sum(twit() for _ in range(slack))
+    spacing = store.MARK_SPACING
+    figures["Twit, every list tended once"] = spacing / sum(twit() for _ in range(spacing))
     return [
         Result(
             "Fan-out of one big account",
@@ -159,15 +159,15 @@ def latency(stack: Stack, size: Size) -> list[Result]:
     link = load.connect(rig.start_web(stack))
     author = size.ordinary_authors[len(size.ordinary_authors) // 2]
     reader = Follow.objects.filter(followed_id=author).values_list("follower_id", flat=True)[0]
-    list_key, _ = store.keys(reader)
+    key = list_key(reader)
     valkey = client()
     body = json.dumps({"userId": author, "message": "Has it arrived?"}).encode()
     request = load.Call("POST", "/tweets", body)
 
     def arrival() -> None:
-        before = valkey.llen(list_key)
+        before = valkey.llen(key)
         load.over_http(link, request)
-        while valkey.llen(list_key) == before:
+        while valkey.llen(key) == before:
             time.sleep(0.0001)
 
     def settle() -> None:

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from timelines.entries import Entry
-from timelines.packing import Change, pack
+from timelines.lists.changes import Change, pack
+from timelines.lists.entries import Entry
 
 FORKS = multiprocessing.get_context("fork")
 

@@ -4,8 +4,8 @@ from benchmarks import peers, world
 from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack
-from timelines import store
-from timelines.server import client
+from tests.valkey import client
+from timelines.lists import store
 
 ACTIVE_USERS_2013 = 150_000_000  # Twitter's (High Scalability, 8 July 2013)
 

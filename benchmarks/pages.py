@@ -13,7 +13,7 @@ from benchmarks.reference import SEED_TABLES
 from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack
-from timelines import rebuild
+from timelines.reading.rebuild import rebuild
 from tweets.models import Tweet
 from users.models import User
 
@@ -59,7 +59,7 @@ def tweets(size: Size, total: int) -> None:
     world.sql("VACUUM ANALYZE tweets_tweet")
     for follows in size.follows:
         for reader in readers_of(size, follows):
-            assert rebuild.rebuild(reader)
+            assert rebuild(reader).is_stored
 
 
 def calls(path: str, readers: Sequence[int]) -> Callable[[], bytes]:
@@ -89,7 +89,7 @@ def growth(stack: Stack, size: Size) -> list[Result]:
     rebuilds = measure.call_by_call(
         "growth of a rebuild",
         {
-            f"{follows:,} follows": partial(rebuild.rebuild, readers_of(size, follows)[0])
+            f"{follows:,} follows": partial(rebuild, readers_of(size, follows)[0])
             for follows in size.follows
         },
         size.rounds,

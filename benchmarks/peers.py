@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from benchmarks import world
-from timelines.entries import Entry
-from timelines.server import client
+from tests.valkey import client
+from timelines.lists.entries import Entry
 
 RNG = random.Random(1)  # noqa: S311 (repeatable, not secret)
 CLIENT_SECONDS = 60.0

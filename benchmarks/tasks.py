@@ -2,10 +2,10 @@
 
 from celery import shared_task
 
-from timelines import store
-from timelines.entries import Entry
-from timelines.packing import Change
-from timelines.server import client
+from tests.valkey import client
+from timelines.lists import changes
+from timelines.lists.changes import Change
+from timelines.lists.entries import Entry
 from tweets.models import Tweet
 from users.models import Follow
 
@@ -23,5 +23,5 @@ def deliver_one(tweet_id: int) -> None:
     tweet = Tweet.objects.get(pk=tweet_id)
     follower_ids = Follow.objects.filter(followed=tweet.author_id).order_by("follower_id")
     ids = list(follower_ids.values_list("follower_id", flat=True))
-    store.apply([Change(Entry(tweet.pk, tweet.author_id), ids)])
+    changes.apply([Change(Entry(tweet.pk, tweet.author_id), ids)])
     client().incr(DELIVERED)

@@ -3,16 +3,17 @@
 import gc
 import random
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import count, starmap
 
 from django.db import connection
 
 from benchmarks.sizes import Size
 from tests.stack import Stack
-from timelines import store
-from timelines.entries import Entry
-from timelines.packing import Change
-from timelines.server import client
+from tests.valkey import client
+from timelines.lists import changes, store
+from timelines.lists.changes import Change
+from timelines.lists.entries import Entry
+from timelines.lists.keys import list_key, state_key
 from users import graph
 
 # Ids as a service of some size has them: three bytes as varints.
@@ -41,7 +42,7 @@ def clear(stack: Stack) -> None:
 
 def add_follows(edges: Iterable[tuple[int, int]], users: int) -> None:
     """The users 1 to `users`, and follows: (follower, followed)."""
-    graph.load(edges, users_up_to=users)
+    graph.load(starmap(graph.Edge, edges), users_up_to=users)
     sql("VACUUM ANALYZE users_user, users_follow")
 
 
@@ -103,12 +104,11 @@ def materialise_all(readers: range) -> None:
     tweet_ids = count(FIRST_TWEET + CAP + 1)
     for moment in range(MOMENTS):
         while True:
-            store.apply([Change(Entry(next(tweet_ids), FIRST_AUTHOR), [first])])
-            if client().llen(store.keys(first)[0]) == CAP + 1:
+            changes.apply([Change(Entry(next(tweet_ids), FIRST_AUTHOR), [first])])
+            if client().llen(list_key(first)) == CAP + 1:
                 break
-        copies = [store.keys(reader) for reader in others[moment::MOMENTS]]
-        for source, names in zip(store.keys(first), zip(*copies, strict=True), strict=False):
-            copy_key(source, names)
+        for key in (list_key, state_key):
+            copy_key(key(first), [key(reader) for reader in others[moment::MOMENTS]])
 
 
 def copy_key(source: str, names: Sequence[str]) -> None:

@@ -6,25 +6,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
-import redis
 from django.conf import settings
 from django.db import connection
 from rest_framework.test import APIClient
 
+from backends.valkey import Connection, server_at
 from tests.factories import FollowFactory, UserFactory
 from tests.site import Site
 from tests.stack import Stack
-from timelines import server
+from tests.valkey import client
+from timelines.lists import store
 from users.models import Follow, User
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
+logging.getLogger("httpx").setLevel(logging.WARNING)  # not one line per request
+hypothesis.settings.register_profile("twit", deadline=None)  # machines may be busy
+hypothesis.settings.load_profile("twit")
 
 
 @pytest.fixture(autouse=True)
-def _empty_valkey() -> None:
-    server.client().flushdb()
+def _fresh_valkey() -> None:
+    """Empty the test's database, and forget connections and the breaker's state."""
+    server_at.cache_clear()
+    client().flushdb()
+
+
+@pytest.fixture
+def list_size(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """list_size(cap=10, spacing=5): lists are cut to 10 elements and tended every 5."""
+
+    def resize(*, cap: int = store.CAP, spacing: int = store.MARK_SPACING) -> None:
+        monkeypatch.setattr(store, "CAP", cap)
+        monkeypatch.setattr(store, "MARK_SPACING", spacing)
+
+    return resize
 
 
 def _count(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> Callable[[], int]:
@@ -55,7 +72,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 @pytest.fixture
 def redis_round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """redis_round_trips(): how many buffers went to the server since the last call."""
-    return _count(monkeypatch, redis.Connection, "send_packed_command")
+    return _count(monkeypatch, Connection, "send")
 
 
 @pytest.fixture

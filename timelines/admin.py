@@ -1,4 +1,4 @@
-"""The outbox in the admin: what is pending, and what failed and why."""
+"""The outbox in the admin: what is pending, and what fails and why."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,7 +10,7 @@ from timelines.models import FanOut
 
 @admin.register(FanOut)
 class FanOutAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Pending fan-outs, those with the most failures first."""
+    """Pending fan-outs. Those with the most failures come first."""
 
     list_display = (
         *("id", "kind", "tweet_id", "author_id", "after_follower_id"),
@@ -24,19 +24,19 @@ class FanOutAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
     actions = ("retry_now",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No: the database writes the outbox."""
+        """Forbid it: triggers write the outbox."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: FanOut | None = None) -> bool:
-        """No: there is nothing to edit, only to look at and to retry."""
+        """Forbid it: rows can only be retried."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: FanOut | None = None) -> bool:
-        """No: a tweet that nothing pending speaks of counts as delivered."""
+        """Forbid it: a tweet without a row counts as delivered."""
         return False
 
     @admin.action(description="Retry now", permissions=["view"])
     def retry_now(self, request: HttpRequest, fan_outs: QuerySet[FanOut]) -> None:
-        """Make it the chosen rows' turn."""
+        """Make the chosen rows due."""
         count = fan_outs.update(next_attempt_at=Now())
         self.message_user(request, f"{count} fan-outs are due now.")

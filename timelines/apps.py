@@ -6,8 +6,8 @@ class TimelinesConfig(AppConfig):
     name = "timelines"
 
     def ready(self) -> None:
-        """Connect the receivers: this is how `tweets` need not know `timelines`."""
-        from timelines import signals
+        """Connect the receivers. Thanks to them `tweets` need not import `timelines`."""
+        from timelines.delivery import signals
         from tweets.models import Tweet
 
         post_save.connect(signals.tweet_saved, sender=Tweet, dispatch_uid="timelines.fan_out")

@@ -1,15 +1,15 @@
-"""The outbox: which fan-outs are still to be done."""
+"""The outbox: the fan-outs that are still to be done."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class FanOut(models.Model):
-    """One piece of work: deliver or retract a tweet, to the followers after `after_follower_id`.
+    """A piece of work: deliver or retract a tweet, to the followers after `after_follower_id`.
 
-    Triggers write the rows, in the transaction that inserts or deletes the tweet; workers delete
-    them when they are done. There is no foreign key: no lock ties a row to its tweet, which may
-    be gone already.
+    Triggers insert the rows in the transaction that inserts or deletes the tweet. Workers delete
+    them when they are done. There is no foreign key: no lock must tie a row to its tweet, and the
+    tweet may be deleted already.
     """
 
     class Kind(models.TextChoices):
@@ -23,7 +23,7 @@ class FanOut(models.Model):
         db_default=0, help_text="Followers up to this id have been served."
     )
     attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
-    # Also the order of work: a round moves it to the present, so rows take turns.
+    # Also the order of work: a round sets it to the present, so that rows take turns.
     next_attempt_at = models.DateTimeField(db_default=Now())
     last_error = models.TextField(db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

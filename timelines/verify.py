@@ -1,12 +1,12 @@
-"""Home timelines in Redis held against Postgres."""
+"""Comparing the lists in Redis with Postgres."""
 
 from typing import NamedTuple
 
 from django.db import connection
 
-from timelines import store
+from timelines.lists import store
 
-# What a believed list must hold: delivered tweets above its floor. And the reader's version, in
+# The delivered tweets above a floor, which a believed list must hold, and the reader's version in
 # the same snapshot.
 DELIVERED = """
     SELECT reader.follows_version, tweet.id
@@ -18,7 +18,7 @@ DELIVERED = """
     AND NOT EXISTS (SELECT FROM timelines_fanout AS pending WHERE pending.tweet_id = tweet.id)
     WHERE reader.id = %(reader_id)s
 """
-# What a list may hold: anything else only costs memory.
+# Those of the given tweets that belong to the timeline. Other entries only cost memory.
 SHOWABLE = """
     SELECT tweet.id
     FROM tweets_tweet AS tweet
@@ -28,26 +28,26 @@ SHOWABLE = """
 
 
 class Finding(NamedTuple):
-    """One reader's list against Postgres."""
+    """The differences between one reader's list and Postgres."""
 
     is_believed: bool
     entries: int = 0
-    missing: frozenset[int] = frozenset()  # delivered, above the floor, and not in the list
-    surplus: frozenset[int] = frozenset()  # in the list, but never to be shown
+    missing: frozenset[int] = frozenset()  # delivered and above the floor, but not in the list
+    surplus: frozenset[int] = frozenset()  # in the list, but never shown
     memory_bytes: int = 0
 
     @property
     def is_wrong(self) -> bool:
-        """Whether readers miss something: a list that is not believed misleads nobody."""
+        """Whether readers miss something. They never see a list that is not believed."""
         return self.is_believed and bool(self.missing)
 
 
 def verify(reader_id: int) -> Finding | None:
-    """What is to be said of the reader's list; None if it is not materialised.
+    """Compare the reader's list with Postgres. None if the list does not exist.
 
-    The service may go on meanwhile. What was delivered before Postgres was asked is in a list
-    that is read afterwards; so the list is read a second time, and what it gained or lost between
-    is no difference.
+    The service may keep running. A tweet that was delivered before Postgres is asked is in a list
+    that is read afterwards, so the list is read a second time; what changed in between is no
+    difference. Raises Unavailable.
     """
     before = store.read(reader_id, renew=False)
     if before is None:
@@ -60,7 +60,7 @@ def verify(reader_id: int) -> Finding | None:
         return None
     held = set(listed.tweet_ids)
     missing = {tweet_id for tweet_id in delivered - held if tweet_id > listed.floor}
-    if missing:  # deleted meanwhile?
+    if missing:  # some may have been deleted meanwhile
         missing &= _showable(reader_id, missing)
     return Finding(
         is_believed=version is not None and listed.is_believed(version),

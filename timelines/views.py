@@ -1,45 +1,44 @@
 """The home timeline's endpoint."""
 
-from django.conf import settings
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from timelines.home import home_page
+from api import access
+from api.errors import no_such
+from api.fields import PATH_ID
+from api.paging import Window, page_response
+from api.schema import PAGE, USER_ID, described
+from timelines.reading.page import home_page
 from tweets import schema
-from tweets.paging import Window, page_response
-from tweets.views import ID_PATTERN, no_such_user
+from tweets.serializers import to_json
 from users.models import User
-from users.permissions import check_acts_for
 
 
-class HomeTimelineViewSet(ViewSet):
-    """The tweets of everybody a user follows."""
+class HomeTimelineViewSet(access.Guarded, ViewSet):
+    """The tweets of everybody whom a user follows."""
 
+    permission_classes = [IsAuthenticated]
     lookup_url_kwarg = "user_id"
-    lookup_value_regex = ID_PATTERN
+    lookup_value_regex = PATH_ID
 
-    def get_permissions(self) -> list[BasePermission]:
-        """Readers are known by name, unless the API is open."""
-        return [] if settings.TWIT_OPEN_API else [IsAuthenticated()]
-
-    @schema.described(
-        "A user's home timeline",
-        200,
-        schema.Tweet(many=True),
-        "All tweets of all the people that the user follows, newest first.",
-        *(400, 403, 404),
-        example=schema.TWEET,
-        parameters=[schema.USER_ID, *schema.PAGE],
+    @described(
+        summary="A user's home timeline",
+        status=200,
+        response=schema.Tweet(many=True),
+        description="All tweets of all the people whom the user follows, newest first.",
+        response_example=schema.EXAMPLE,
+        errors=[400, 403, 404],
+        parameters=[USER_ID, *PAGE],
     )
     def retrieve(self, request: Request, user_id: str) -> Response:
-        """One page of the user's home timeline, newest first."""
+        """Return one page of the user's home timeline, newest first."""
         reader_id = int(user_id)
-        check_acts_for(request, reader_id, "read this home timeline")
+        access.check_acts_for(request, reader_id, "read this home timeline")
         window = Window.from_query(request.query_params)
         try:
             page = home_page(reader_id, window)
         except User.DoesNotExist:
-            raise no_such_user(reader_id) from None
-        return page_response(request, window, page)
+            raise no_such("user", reader_id) from None
+        return page_response(request, window, page, to_json)

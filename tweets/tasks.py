@@ -1,4 +1,4 @@
-"""Housekeeping in the background."""
+"""Periodic clean-up."""
 
 from celery import shared_task
 

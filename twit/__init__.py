@@ -1,4 +1,4 @@
-"""Twit's wiring. Importing it makes the Celery application the current one, as Celery asks."""
+"""Wiring. Importing it makes Twit's Celery application the current one."""
 
 from twit.celery import app as celery_app
 

@@ -10,11 +10,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
 
 app = Celery("twit")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+app.autodiscover_tasks(["users", "tweets", "timelines.delivery"])
 
-if Path(sys.argv[0]).name == "celery" or Path(sys.argv[0]).parent.name == "celery":
-    # The celery command can do nothing without a broker, and would retry for ever.
+if "celery" in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):  # not imported by Django
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
 
-    if not settings.REDIS_URL:
-        sys.exit(f"twit: {settings.NO_SERVERS}")
+    from twit.environment import plain_exit
+    from twit.local.place import CHECKOUT, Place
+
+    with plain_exit():
+        Place(CHECKOUT).use_published()
+        if not settings.REDIS_URL:  # Celery would try to connect for ever
+            raise ImproperlyConfigured(settings.NO_SERVERS)

@@ -1,4 +1,4 @@
-"""Which address leads where."""
+"""Which view serves which path."""
 
 from django.contrib import admin
 from django.contrib.auth import views as sessions
@@ -6,20 +6,21 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
+from api import errors
+from api.root import RootView
 from timelines.views import HomeTimelineViewSet
 from tweets.views import TweetViewSet
-from twit import errors, logins
-from twit.views import RootView
+from users import forms, sign_in
 
 router = SimpleRouter(trailing_slash=False)
 router.register("tweets/followed", HomeTimelineViewSet, basename="home-timeline")
 router.register("tweets", TweetViewSet, basename="tweet")
 
-admin.site.login_form = logins.LimitedAdminForm
+admin.site.login_form = forms.LimitedAdminForm
 session_login = sessions.LoginView.as_view(
-    template_name="rest_framework/login.html", authentication_form=logins.LimitedForm
+    template_name="rest_framework/login.html", authentication_form=forms.LimitedForm
 )
-# The names under which the browsable API looks for its links.
+# The browsable API looks up its links by these names.
 session_urls = [
     path("login", session_login, name="login"),
     path("logout", sessions.LogoutView.as_view(), name="logout"),
@@ -28,9 +29,9 @@ session_urls = [
 urlpatterns = [
     path("", RootView.as_view()),
     path("", include(router.urls)),
-    path("auth/login", logins.LoginView.as_view()),
-    path("auth/logout", logins.LogoutView.as_view()),
-    path("auth/logoutall", logins.LogoutAllView.as_view()),
+    path("auth/login", sign_in.LoginView.as_view()),
+    path("auth/logout", sign_in.LogoutView.as_view()),
+    path("auth/logoutall", sign_in.LogoutAllView.as_view()),
     path("auth/session/", include((session_urls, "rest_framework"))),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view()),

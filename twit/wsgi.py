@@ -14,17 +14,19 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from api import access
 from twit.celery import app
+from twit.environment import plain_exit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
 
 
 def served_addresses() -> Iterator[str]:
-    """The addresses of the sockets that the server has handed down for this process to serve."""
+    """Yield the addresses of the listening sockets that this process inherited from its server."""
     for number in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         try:
             is_socket = stat.S_ISSOCK(os.fstat(number).st_mode)
-        except OSError:  # closed by now: that of the listing
+        except OSError:  # the descriptor of the listing itself, closed by now
             continue
         if is_socket:
             with socket.socket(fileno=os.dup(number)) as bound:
@@ -33,7 +35,7 @@ def served_addresses() -> Iterator[str]:
 
 
 def is_connected(connection: socket.socket) -> bool:
-    """Whether there is somebody at the other end."""
+    """Return whether the socket has a peer."""
     try:
         connection.getpeername()
     except OSError:
@@ -42,35 +44,35 @@ def is_connected(connection: socket.socket) -> bool:
 
 
 def check_open_api() -> None:
-    """Say so if the API is open. Raises ImproperlyConfigured if that is served to other machines.
+    """Log that the API is open. Raises ImproperlyConfigured if other machines can reach it.
 
-    TWIT_OPEN_API_ANYWHERE allows it.
+    TWIT_OPEN_API_ANYWHERE allows that.
     """
     logging.getLogger("twit").warning(
-        "TWIT_OPEN_API is on: whoever reaches this server may read, post and delete as anybody."
+        "TWIT_OPEN_API is on: anybody who can reach this server may read, post and delete as "
+        "anybody."
     )
     for address in served_addresses():
         if not (settings.TWIT_OPEN_API_ANYWHERE or ipaddress.ip_address(address).is_loopback):
             raise ImproperlyConfigured(
-                f"TWIT_OPEN_API is on, and {address} is not this machine alone: listen on "
-                "127.0.0.1, or set TWIT_OPEN_API_ANYWHERE=on as well if that is what you want."
+                f"TWIT_OPEN_API is on, and other machines can reach {address}: listen on "
+                "127.0.0.1, or set TWIT_OPEN_API_ANYWHERE=on as well if you want that."
             )
 
 
-if not (settings.DATABASE_URL and settings.REDIS_URL):
-    raise ImproperlyConfigured(settings.NO_SERVERS)
-# A request waits for no broker; the outbox holds its tweet.
-app.conf.broker_transport_options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
-django_application = get_wsgi_application()
+with plain_exit():
+    if not (settings.DATABASE_URL and settings.REDIS_URL):
+        raise ImproperlyConfigured(settings.NO_SERVERS)
+    # A request waits for no broker, because the outbox holds its tweet.
+    app.conf.broker_transport_options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
+    django_application = get_wsgi_application()
+    if access.is_open():
+        check_open_api()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Twit. Every body is UTF-8: Django raises where another charset is claimed, such as zlib."""
+    """Serve a request. Bodies are read as UTF-8; Django would fail on a charset such as zlib."""
     content_type = environ.get("CONTENT_TYPE", "")
     if "charset" in content_type.lower():
         environ["CONTENT_TYPE"] = re.sub(r"(?i);\s*charset\s*=[^;]*", "", content_type)
     return django_application(environ, start_response)
-
-
-if settings.TWIT_OPEN_API:
-    check_open_api()

@@ -1,38 +1,43 @@
-"""Follow graphs in bulk: read from an edge list or made up, loaded by COPY."""
+"""Bulk loading of follow graphs, from edge lists or generated."""
 
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from math import floor
+from typing import NamedTuple
 
 from django.core.management.color import no_style
 from django.db import connection, transaction
 
+from api.fields import MAX_ID
 from users.models import Follow, User
 
-Edge = tuple[int, int]  # (follower's id, followed's id)
 
-MAX_ID = 2**63 - 1
+class Edge(NamedTuple):
+    """A follow, by the ids of its users."""
+
+    follower_id: int
+    followed_id: int
 
 
 class BadEdge(Exception):
-    """A line that is no edge; the text names the line's number and what is wrong with it."""
+    """A line is not an edge. The text tells the line's number and the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """How many users and follows were new."""
+    """The numbers of users and follows that were new."""
 
     users: int
     follows: int
 
 
 def parse_edges(lines: Iterable[str]) -> Iterator[Edge]:
-    """The edges of a text: two ids a line, separated by a comma, tabs or spaces.
+    """Yield the edges of a text: two ids per line, separated by a comma, tabs or spaces.
 
-    Empty lines and those that start with # are passed over, as is a header: a first line without
-    a number. Raises BadEdge at the first line that is anything else.
+    Empty lines, comments (#) and a header, which is a first line without a number, are skipped.
+    Raises BadEdge at the first line that is anything else.
     """
     is_first = True
     for number, line in enumerate(lines, start=1):
@@ -47,44 +52,44 @@ def parse_edges(lines: Iterable[str]) -> Iterator[Edge]:
 
 def _parse_edge(number: int, fields: list[str]) -> Edge:
     if len(fields) != 2:  # noqa: PLR2004 (an edge has two ends)
-        raise BadEdge(f"line {number}: two ids are needed, here are {len(fields)} fields")
+        raise BadEdge(f"line {number}: two ids are needed, but it has {len(fields)} fields")
     for field in fields:
         if not (field.isascii() and field.isdigit() and 0 < int(field) <= MAX_ID):
             raise BadEdge(f"line {number}: {field!r} is not a user id (1 to {MAX_ID})")
-    follower_id, followed_id = map(int, fields)
-    if follower_id == followed_id:
-        raise BadEdge(f"line {number}: user {follower_id} can't follow itself")
-    return follower_id, followed_id
+    edge = Edge(*map(int, fields))
+    if edge.follower_id == edge.followed_id:
+        raise BadEdge(f"line {number}: user {edge.follower_id} can't follow itself")
+    return edge
 
 
 def power_law_edges(users: int, mean_follows: float, seed: int) -> Iterator[Edge]:
-    """The edges of a made-up graph over the ids 1 to `users`, the same for the same seed.
+    """Yield the edges of a random graph over the ids 1 to `users`; the seed determines it.
 
-    The number of followers follows a power law with exponent 2.276, as measured on the whole of
-    Twitter (Kwak, Lee, Park, Moon: "What is Twitter, a Social Network or a News Media?", WWW
-    2010); the number of follows a Pareto law with the given mean, and half the users at most.
+    The number of followers has a power law with exponent 2.276, as measured on all of Twitter
+    (Kwak, Lee, Park, Moon: "What is Twitter, a Social Network or a News Media?", WWW 2010). The
+    number of follows has a Pareto distribution with the given mean; its maximum is half the users.
     """
     rng = random.Random(seed)  # noqa: S311 (repeatable, not secret)
     by_popularity = rng.sample(range(1, users + 1), users)
-    # A density exponent a makes popularity fall with the rank to the power of -1 / (a - 1).
+    # With a density exponent a, popularity falls with the rank to the power of -1 / (a - 1).
     weights = list(accumulate(rank ** (-1 / (2.276 - 1)) for rank in range(1, users + 1)))
     for follower_id in range(1, users + 1):
-        wanted = rng.paretovariate(2) * mean_follows / 2  # a Pareto law of 2 has the mean 2
+        wanted = rng.paretovariate(2) * mean_follows / 2  # paretovariate(2) has a mean of 2
         wanted = min(floor(wanted + rng.random()), users // 2)
         followed: set[int] = set()
         while len(followed) < wanted:
             drawn = rng.choices(by_popularity, cum_weights=weights, k=wanted - len(followed))
             followed.update(user_id for user_id in drawn if user_id != follower_id)
         for followed_id in sorted(followed):
-            yield follower_id, followed_id
+            yield Edge(follower_id, followed_id)
 
 
 @transaction.atomic
 def load(edges: Iterable[Edge], *, users_up_to: int = 0) -> Loaded:
-    """Store the edges, and the users `user<id>` that they, or `users_up_to`, name and lack.
+    """Store the edges, and create the missing users, up to `users_up_to`, as `user<id>`.
 
-    What exists already stays as it is, so loading twice changes nothing. All or nothing: an
-    exception out of `edges` undoes the whole load.
+    Existing users and follows stay as they are, so loading twice changes nothing. An exception from
+    `edges` undoes the whole load.
     """
     with connection.cursor() as cursor:
         cursor.execute(

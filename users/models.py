@@ -1,4 +1,4 @@
-"""Who there is, and who follows whom."""
+"""Users, and who follows whom."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 
 
 class User(AbstractUser):
-    """Someone who tweets and follows; `username` is unique."""
+    """Someone who tweets and follows. `username` is unique."""
 
-    # Raised by a trigger whenever whom the user follows changes; what is saved here is ignored.
+    # A trigger raises it whenever the user's follows change, and ignores other writes to it.
     follows_version = models.BigIntegerField(db_default=0, editable=False)
 
 
@@ -26,7 +26,7 @@ class Follow(models.Model):
 
     class Meta:
         constraints = [
-            # Also the index for "whom does X follow".
+            # Its index also answers whom a user follows.
             models.UniqueConstraint(
                 fields=["follower", "followed"],
                 name="follow_once",
@@ -38,7 +38,7 @@ class Follow(models.Model):
                 violation_error_message="Users can't follow themselves.",
             ),
         ]
-        # "The followers of X", in id order, from the index alone.
+        # Answers who follows a user, ordered by id, with an index-only scan.
         indexes = [models.Index(fields=["followed", "follower"], name="follow_followers_of")]
 
     def __str__(self) -> str:

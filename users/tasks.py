@@ -1,4 +1,4 @@
-"""Housekeeping in the background."""
+"""Periodic clean-up."""
 
 from celery import shared_task
 from django.core.management import call_command
@@ -8,6 +8,6 @@ from knox.models import AuthToken
 
 @shared_task(name="users.clear_sign_ins")
 def clear_sign_ins() -> None:
-    """Delete expired sessions and tokens from the database."""
+    """Delete expired sessions and tokens."""
     call_command("clearsessions")
     AuthToken.objects.filter(expiry__lte=Now()).delete()

@@ -19,6 +19,14 @@ Report = Callable[[str, Oracle, float], None]
 FairnessReport = Callable[[list[float], list[float], list[float]], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests more time than the others have."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A running cluster of 100 users, in a folder that Postgres's own account may enter."""

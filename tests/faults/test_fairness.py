@@ -10,7 +10,7 @@ import redis
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import FairnessReport
 from tests.stack import wait_until
-from timelines.store import keys
+from timelines.lists.keys import list_key
 
 FOLLOWERS = 1_000_000
 BIG, ORDINARY = 1, 2  # authors
@@ -23,13 +23,13 @@ def deliveries(cluster: Cluster, client: httpx.Client, valkey: redis.Redis) -> l
         "SELECT min(follower_id) FROM users_follow WHERE followed_id = %s", ORDINARY
     )
     client.get(f"/tweets/followed/{reader}").raise_for_status()
-    list_key, _ = keys(reader)
+    key = list_key(reader)
     taken = []
     for _ in range(SAMPLES):
-        before = valkey.llen(list_key)
+        before = valkey.llen(key)
         started = time.monotonic()
         client.post("/tweets", json={"userId": ORDINARY, "message": "hi"}).raise_for_status()
-        while valkey.llen(list_key) == before:
+        while valkey.llen(key) == before:
             assert time.monotonic() - started < 30
             time.sleep(0.001)
         taken.append(time.monotonic() - started)
@@ -58,7 +58,7 @@ def test_ordinary_tweets_and_deletes_do_not_wait_for_a_million_deliveries(
         for first in range(101, 101 + FOLLOWERS, 10_000):
             with valkey.pipeline(transaction=False) as pipeline:
                 for reader in range(first, first + 10_000):
-                    pipeline.rpush(keys(reader)[0], "")
+                    pipeline.rpush(list_key(reader), "")
                 pipeline.execute()
         alone = deliveries(cluster, client, valkey)
 

@@ -1,12 +1,13 @@
 """Short ways to make, fill and read home timelines in tests."""
 
-from timelines import fanout, store
-from timelines.entries import Entry
-from timelines.home import home_page
+from api.paging import Window
+from timelines.delivery import rounds
+from timelines.lists import changes, store
+from timelines.lists.changes import Change
+from timelines.lists.entries import Entry
 from timelines.models import FanOut
-from timelines.packing import Change
+from timelines.reading.page import home_page
 from tweets.models import Tweet
-from tweets.paging import Window
 from users.models import User
 
 AUTHOR = 1
@@ -23,20 +24,20 @@ def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 
 
 def push(tweet_id: int, *reader_ids: int) -> int:
     """Push a tweet onto those lists; how many it reached."""
-    [reached] = store.apply([Change(Entry(tweet_id, AUTHOR), reader_ids)])
-    assert isinstance(reached, int), reached
-    return reached
+    [outcome] = changes.apply([Change(Entry(tweet_id, AUTHOR), reader_ids)])
+    assert not outcome.error
+    return outcome.reached
 
 
 def listed(reader_id: int) -> list[int] | None:
     """The tweet ids in the list, newest first, or None if there is no list."""
     found = store.read(reader_id, renew=False)
-    return None if found is None else found.tweet_ids[::-1]
+    return None if found is None else list(found.tweet_ids[::-1])
 
 
 def deliver_all() -> None:
     """Work off the outbox."""
-    while fanout.run_round().claimed:
+    while rounds.run_round().claimed:
         pass
     assert not FanOut.objects.exists()
 
@@ -48,8 +49,8 @@ def query(reader: User) -> list[int]:
 
 
 def page(reader: User, **window: int) -> list[int]:
-    """One page's ids, and the one more that tells of a next page."""
-    return [int(tweet["id"]) for tweet in home_page(reader.pk, Window(**window))]
+    """The ids of one page."""
+    return [tweet.id for tweet in home_page(reader.pk, Window(**window)).items]
 
 
 def all_pages(reader: User, limit: int) -> list[int]:
@@ -57,7 +58,8 @@ def all_pages(reader: User, limit: int) -> list[int]:
     seen: list[int] = []
     while True:
         bound = {"max_id": seen[-1]} if seen else {}
-        found = page(reader, limit=limit, **bound)
-        seen += found[:limit]
-        if len(found) <= limit:
+        found = home_page(reader.pk, Window(limit=limit, **bound))
+        assert len(found.items) == limit or not found.has_more
+        seen += [tweet.id for tweet in found.items]
+        if not found.has_more:
             return seen

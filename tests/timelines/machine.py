@@ -6,14 +6,17 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
-from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from timelines import fanout, server, store
-from timelines.fanout import Claim
+from tests.valkey import client
+from timelines.delivery import rounds
+from timelines.delivery.rounds import Claim
+from timelines.lists import changes, store
+from timelines.lists.changes import Outcome
 from twit.local import valkey
 from twit.local.net import free_port
 
@@ -39,7 +42,7 @@ class Valkey:
         self.child.process.send_signal(signal.SIGCONT)
 
     def take_snapshot(self) -> None:
-        server.client().save()
+        client().save()
         shutil.copy(self.home / "dump.rdb", self.snapshot)
 
     def restart(self, *, from_snapshot: bool) -> None:
@@ -59,11 +62,9 @@ def own_valkey(folder: Path) -> Iterator[Valkey]:
     own = Valkey(folder)
     try:
         with override_settings(REDIS_URL=own.url):
-            server.client.cache_clear()
             yield own
-            server.client().close()
+            client().close()
     finally:
-        server.client.cache_clear()
         own.child.stop()
 
 
@@ -80,25 +81,25 @@ class Worker:
             dbname=known["NAME"],
         )
         self.claims: list[Claim] = []
-        self.results: list[int | Exception] | None = None
+        self.outcomes: list[Outcome] | None = None
 
     def claim(self, rows: int, followers: int) -> None:
-        self.claims = fanout.claim(psycopg.RawCursor(self.connection), rows, followers)
-        self.results = None
+        self.claims = rounds.claim(psycopg.RawCursor(self.connection), rows, followers)
+        self.outcomes = None
 
     def push(self) -> None:
-        self.results = fanout.push(self.claims)
+        self.outcomes = changes.apply([claim.change for claim in self.claims])
 
     def finish(self) -> None:
-        assert self.results is not None
-        fanout.finish(psycopg.RawCursor(self.connection), self.claims, self.results)
+        assert self.outcomes is not None
+        rounds.finish(psycopg.RawCursor(self.connection), self.claims, self.outcomes)
         self.connection.commit()
-        self.claims, self.results = [], None
+        self.claims, self.outcomes = [], None
 
     def die(self) -> None:
         """Lose whatever was not finished."""
         self.connection.rollback()
-        self.claims, self.results = [], None
+        self.claims, self.outcomes = [], None
 
 
 def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
@@ -112,7 +113,8 @@ def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
             return
 
 
-def small_lists(*, cap: int, slack: int) -> override_settings:
-    """Lists of so few elements that they are trimmed, and marked, all the time."""
-    assert settings.HOME_TIMELINE_CAP
-    return override_settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=slack)
+@contextmanager
+def small_lists(*, cap: int, spacing: int) -> Iterator[None]:
+    """Lists of so few elements that they are tended all the time."""
+    with patch.multiple(store, CAP=cap, MARK_SPACING=spacing):
+        yield

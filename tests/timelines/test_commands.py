@@ -9,8 +9,10 @@ from django.db import connection
 from tests.factories import FollowFactory, TweetFactory
 from tests.stack import CHECKOUT
 from tests.timelines.lists import deliver_all, listed, page
-from timelines import server, store
-from timelines.entries import Entry
+from tests.valkey import client
+from timelines.lists import store
+from timelines.lists.entries import Entry
+from timelines.lists.keys import list_key, state_key
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import Follow, User
@@ -39,7 +41,7 @@ def tweets(ben: User, alyssa: User) -> list[Tweet]:
 def lose(tweet: Tweet, reader: User) -> None:
     """Remove an entry by hand."""
     entry = Entry(tweet.pk, tweet.author_id).encode()
-    assert server.client().lrem(store.keys(reader.pk)[0], 0, entry) == 1  # type: ignore[arg-type]
+    assert client().lrem(list_key(reader.pk), 0, entry) == 1  # type: ignore[arg-type]
 
 
 def test_verify_finds_nothing_wrong_with_a_right_list(tweets: list[Tweet]) -> None:
@@ -48,7 +50,7 @@ def test_verify_finds_nothing_wrong_with_a_right_list(tweets: list[Tweet]) -> No
 
 def test_verify_finds_a_lost_entry_and_repair_mends_it(ben: User, tweets: list[Tweet]) -> None:
     lose(tweets[1], ben)
-    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+    with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines", "ben")
     told = run("verify_timelines", "--repair")
     assert f"user {ben.pk}: 1 missing ({tweets[1].pk}), 0 surplus" in told
@@ -108,8 +110,8 @@ def test_the_list_of_a_deleted_user_stops_no_command(ben: User, tweets: list[Twe
 
 def test_what_could_not_be_repaired_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
     lose(tweets[1], ben)
-    server.client().hset(store.keys(ben.pk)[1], "busy_until", 2**40)
-    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+    client().hset(state_key(ben.pk), "busy_until", 2**40)
+    with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines", "--repair")
 
 
@@ -170,7 +172,7 @@ def test_the_real_graph_after_2000_tweets_shows_no_difference() -> None:
     victim = readers[0]
     tweet = Tweet.objects.get(pk=(listed(victim.pk) or [])[5])
     lose(tweet, victim)
-    with pytest.raises(CommandError, match="1 home timelines miss tweets"):
+    with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines")
     run("verify_timelines", "--repair")
     assert "0 missing" in run("verify_timelines")

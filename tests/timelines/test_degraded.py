@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from backends import valkey
+from backends.breaker import Breaker
+from backends.valkey import REQUEST_SECONDS, Unavailable
 from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import own_valkey
-from timelines import server, store
-from timelines.breaker import Breaker
-from timelines.fanout import run_round
+from tests.valkey import client
+from timelines.delivery.rounds import run_round
+from timelines.lists import store
+from timelines.lists.keys import list_key
 from timelines.models import FanOut
 from users.models import User
 
@@ -21,23 +25,23 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _rested_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "breaker", Breaker(interval_seconds=0.5))
+    monkeypatch.setattr(valkey, "BREAKER_SECONDS", 0.5)
 
 
 def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
     ben: User, alyssa: User, tmp_path: Path
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
-    with own_valkey(tmp_path) as valkey:
+    with own_valkey(tmp_path) as own:
         page(ben)
-        valkey.child.stop()
+        own.child.stop()
         TweetFactory.create_batch(3, author=alyssa)
         assert all_pages(ben, limit=2) == query(ben)
-        with pytest.raises(server.Unavailable):
+        with pytest.raises(Unavailable):
             run_round()
         assert FanOut.objects.count() == 3
         assert not FanOut.objects.filter(attempts__gt=0).exists()
-        valkey.start()
+        own.start()
         time.sleep(0.5)
         deliver_all()
         assert all_pages(ben, limit=2) == query(ben)
@@ -47,14 +51,14 @@ def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
 def test_a_connection_that_is_reset_while_it_waits_is_a_server_that_is_away(
     ben: User, tmp_path: Path
 ) -> None:
-    with own_valkey(tmp_path) as valkey:
+    with own_valkey(tmp_path) as own:
         page(ben)
-        process = valkey.child.process
+        process = own.child.process
         process.send_signal(signal.SIGSTOP)
         # Killed with a command unread: the kernel resets the connection.
         killer = threading.Timer(0.1, process.kill)
         killer.start()
-        with pytest.raises(server.Unavailable):
+        with pytest.raises(Unavailable):
             store.read(ben.pk)
         killer.join()
 
@@ -62,19 +66,19 @@ def test_a_connection_that_is_reset_while_it_waits_is_a_server_that_is_away(
 def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
     ben: User, alyssa: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "breaker", Breaker(interval_seconds=60))
+    monkeypatch.setattr(valkey, "BREAKER_SECONDS", 60)
     FollowFactory.create(follower=ben, followed=alyssa)
-    with own_valkey(tmp_path) as valkey:
+    with own_valkey(tmp_path) as own:
         page(ben)
-        valkey.freeze()
+        own.freeze()
         started = time.monotonic()
         page(ben)
-        assert server.READ_SECONDS <= time.monotonic() - started < 1
+        assert REQUEST_SECONDS <= time.monotonic() - started < 1
         started = time.monotonic()
         for _ in range(20):
             page(ben)
-        assert time.monotonic() - started < 5 * server.READ_SECONDS  # not 20 times
-        valkey.thaw()
+        assert time.monotonic() - started < 5 * REQUEST_SECONDS  # not 20 times
+        own.thaw()
 
 
 def test_without_memory_for_lists_reads_go_on_and_tweets_stay_pending(
@@ -83,22 +87,22 @@ def test_without_memory_for_lists_reads_go_on_and_tweets_stay_pending(
     FollowFactory.create(follower=ben, followed=alyssa)
     with own_valkey(tmp_path):
         page(ben)
-        server.client().config_set("maxmemory-policy", "noeviction")
-        server.client().config_set("maxmemory", 1)
+        client().config_set("maxmemory-policy", "noeviction")
+        client().config_set("maxmemory", 1)
         TweetFactory.create(author=alyssa)
-        with pytest.raises(server.Unavailable, match="maxmemory"):
+        with pytest.raises(Unavailable, match="maxmemory"):
             run_round()
         assert FanOut.objects.count() == 1
         store.forget([ben.pk])
         assert all_pages(ben, limit=2) == query(ben)
-        server.client().config_set("maxmemory", 0)
+        client().config_set("maxmemory", 0)
         deliver_all()
         assert all_pages(ben, limit=2) == query(ben)
 
 
 def test_what_is_no_list_is_put_right_by_the_next_read(ben: User, alyssa: User) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
-    server.client().set(store.keys(ben.pk)[0], "no list")
+    client().set(list_key(ben.pk), "no list")
     tweet = TweetFactory.create(author=alyssa)
     assert page(ben) == [tweet.pk]
     found = store.read(ben.pk)

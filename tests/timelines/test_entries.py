@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timelines.entries import Entry, decode, mark
+from timelines.lists.entries import Entry, decode, mark
 
 ids = st.integers(min_value=1, max_value=2**63 - 1)
 

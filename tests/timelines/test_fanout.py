@@ -11,8 +11,10 @@ from rest_framework.test import APIClient
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import listed, materialise
 from tests.timelines.machine import Worker
-from timelines import fanout, server, store
-from timelines.fanout import Round, run_round
+from tests.valkey import client
+from timelines.delivery import rounds
+from timelines.delivery.rounds import Round, run_round
+from timelines.lists.keys import list_key
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import User
@@ -70,7 +72,7 @@ def test_a_worker_that_dies_loses_a_round_and_not_the_tweet(
     dying.push()
     dying.die()
     assert [run_round(followers=4).reached for _ in range(3)] == [4, 2, 0]
-    elements = [server.client().llen(store.keys(reader)[0]) for reader in readers]
+    elements = [client().llen(list_key(reader)) for reader in readers]
     assert elements == [2, 2, 2, 2, 3, 3, 3, 3, 2, 2]  # the placeholder, the tweet, repeats
     assert all(len(set(listed(reader) or [])) == 1 for reader in readers)
 
@@ -131,8 +133,8 @@ def test_a_failing_row_does_not_hold_up_the_others_and_pauses_longer_each_time(
 ) -> None:
     [broken] = with_followers(ben, 1)
     [reader] = with_followers(alyssa, 1)
-    server.client().delete(store.keys(broken)[0])
-    server.client().set(store.keys(broken)[0], "no list")
+    client().delete(list_key(broken))
+    client().set(list_key(broken), "no list")
     TweetFactory.create(author=ben)
     tweet = TweetFactory.create(author=alyssa)
     assert run_round() == Round(claimed=2, finished=1, reached=1, failed=1)
@@ -179,11 +181,11 @@ def test_a_tweet_without_followers_is_done_with_at_once(ben: User) -> None:
 
 
 def test_drain_goes_on_while_there_is_more_and_stops_when_its_time_is_up(ben: User) -> None:
-    more_than_two_rounds = 2 * fanout.ROUND_ROWS + 1
+    more_than_two_rounds = 2 * rounds.ROUND_ROWS + 1
     Tweet.objects.bulk_create(Tweet(author=ben, message="hi") for _ in range(more_than_two_rounds))
-    assert fanout.drain(seconds=0) is True
-    assert FanOut.objects.count() == fanout.ROUND_ROWS + 1
-    assert fanout.drain(seconds=60) is False
+    assert rounds.drain(seconds=0) is True
+    assert FanOut.objects.count() == rounds.ROUND_ROWS + 1
+    assert rounds.drain(seconds=60) is False
     assert not FanOut.objects.exists()
 
 

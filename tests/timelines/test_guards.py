@@ -4,20 +4,22 @@ In every history ben follows alyssa, and reads at its end. With all guards he is
 query says; with the history's own guard patched out he misses a tweet.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from django.conf import settings
 
+from backends.valkey import Script
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import Valkey, own_valkey, small_lists
-from timelines import rebuild, server, store
-from timelines.packing import Change
-from timelines.store import Listed
+from tests.valkey import client
+from timelines.lists import changes, store
+from timelines.lists.changes import Change
+from timelines.lists.keys import list_key, state_key
+from timelines.lists.store import Listed
+from timelines.reading import pull
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +41,7 @@ class Scene(NamedTuple):
 def scene(tmp_path: Path, transactional_db: None) -> Iterator[Scene]:
     ben, alyssa, louis = (UserFactory.create(username=n) for n in ("ben", "alyssa", "louis"))
     FollowFactory.create(follower=ben, followed=alyssa)
-    with own_valkey(tmp_path) as valkey, small_lists(cap=20, slack=2):
+    with own_valkey(tmp_path) as valkey, small_lists(cap=20, spacing=2):
         yield Scene(ben, alyssa, louis, valkey)
 
 
@@ -47,9 +49,9 @@ def a_rebuild_outlives_its_token(scene: Scene) -> None:
     """Guard: the token. A slow rebuild finishes into the list that a second one has begun."""
     slow = store.begin_rebuild(scene.ben.pk)
     assert slow
-    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    snapshot = pull.snapshot(scene.ben.pk)
     scene.alyssa_posts()  # onto the first list
-    server.client().hset(store.keys(scene.ben.pk)[1], "busy_until", 0)
+    client().hset(state_key(scene.ben.pk), "busy_until", 0)
     assert store.begin_rebuild(scene.ben.pk)  # a second list, without that tweet
     store.finish_rebuild(scene.ben.pk, slow, **snapshot._asdict())
 
@@ -75,8 +77,8 @@ def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
     scene.alyssa_posts()
     token = store.begin_rebuild(scene.ben.pk)
     assert token
-    snapshot = rebuild.read_snapshot(scene.ben.pk)
-    server.client().delete(store.keys(scene.ben.pk)[0])
+    snapshot = pull.snapshot(scene.ben.pk)
+    client().delete(list_key(scene.ben.pk))
     scene.alyssa_posts()
     store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
 
@@ -84,15 +86,15 @@ def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
 def the_list_is_trimmed(scene: Scene) -> None:
     """Guard: the floor. What a trim cut off must be looked for in Postgres."""
     page(scene.ben)
-    scene.alyssa_posts(count=settings.HOME_TIMELINE_CAP + 3)
+    scene.alyssa_posts(count=store.CAP + 3)
 
 
 def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
     """Guard: the higher of two floors. The rebuild's own knows nothing of the trim."""
     token = store.begin_rebuild(scene.ben.pk)
     assert token
-    snapshot = rebuild.read_snapshot(scene.ben.pk)
-    scene.alyssa_posts(count=settings.HOME_TIMELINE_CAP + 3)
+    snapshot = pull.snapshot(scene.ben.pk)
+    scene.alyssa_posts(count=store.CAP + 3)
     store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
 
 
@@ -101,33 +103,31 @@ def late_deliveries_come_during_the_rebuild(scene: Scene) -> None:
     scene.alyssa_posts(count=10)
     token = store.begin_rebuild(scene.ben.pk)
     assert token
-    snapshot = rebuild.read_snapshot(scene.ben.pk)
+    snapshot = pull.snapshot(scene.ben.pk)
     for entry in snapshot.entries[:5:-1]:
-        store.apply([Change(entry, [scene.ben.pk])])
+        changes.apply([Change(entry, [scene.ben.pk])])
     store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
 
 
 History = Callable[[Scene], None]
-Patch = Callable[[pytest.MonkeyPatch, Path], None]
+Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def without_line(script: str, guard: str, instead: str) -> Patch:
     """One of the Lua scripts with that text changed."""
 
-    def patch(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        shutil.copytree(server.LUA, folder / "lua")
-        file = folder / "lua" / f"{script}.lua"
-        assert file.read_text().count(guard) == 1
-        file.write_text(file.read_text().replace(guard, instead))
-        monkeypatch.setattr(server, "LUA", folder / "lua")
-        server.client.cache_clear()  # the next one's connections bring the changed scripts
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        owner = changes if script == "tend" else store
+        source = store.script(script).source
+        assert source.count(guard) == 1
+        monkeypatch.setattr(owner, script.upper(), Script(source.replace(guard, instead)))
 
     return patch
 
 
 def believing(is_believed: Callable[[Listed, int], bool]) -> Patch:
     """Lists believed on other grounds."""
-    return lambda monkeypatch, _: monkeypatch.setattr(Listed, "is_believed", is_believed)
+    return lambda monkeypatch: monkeypatch.setattr(Listed, "is_believed", is_believed)
 
 
 GUARDS: list[tuple[History, Patch]] = [
@@ -180,9 +180,8 @@ def test_without_its_guard_a_history_loses_a_tweet(
     history: History,
     patch: Patch,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
-    patch(monkeypatch, tmp_path)
+    patch(monkeypatch)
     history(scene)
     shown = all_pages(scene.ben, limit=2)
     assert set(shown) < set(query(scene.ben))

@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
-from pytest_django import Settings
 
+from api.paging import Window
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.timelines.lists import all_pages, deliver_all, listed, page, query
-from timelines import server, store
-from timelines.entries import Entry
-from timelines.home import home_page
-from timelines.packing import Change
+from tests.timelines.machine import small_lists
+from tests.valkey import client
+from timelines.lists import changes, store
+from timelines.lists.changes import Change
+from timelines.lists.entries import Entry
+from timelines.reading.page import home_page
 from tweets.models import Tweet
-from tweets.paging import Window
 from users.models import Follow, User
 
 Following = Callable[[User, User], Follow]
@@ -72,7 +73,7 @@ def test_a_tweet_that_was_delivered_twice_is_shown_once(
     page(ben)
     tweets = [post(alyssa) for _ in range(4)]
     for tweet in tweets:
-        store.apply([Change(Entry(tweet.pk, alyssa.pk), [ben.pk])])
+        changes.apply([Change(Entry(tweet.pk, alyssa.pk), [ben.pk])])
     for limit in (1, 2, 3, 20):
         assert all_pages(ben, limit=limit) == [tweet.pk for tweet in reversed(tweets)]
 
@@ -89,9 +90,9 @@ def test_a_page_is_filled_up_when_entries_drop_out(
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 20])
 def test_pages_go_on_below_the_floor_without_a_seam(
-    ben: User, alyssa: User, follow: Following, settings: Settings, limit: int
+    ben: User, alyssa: User, follow: Following, list_size: Callable[..., None], limit: int
 ) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 4, 2
+    list_size(cap=4, spacing=2)
     follow(ben, alyssa)
     TweetFactory.create_batch(6, author=alyssa)
     deliver_all()
@@ -102,9 +103,9 @@ def test_pages_go_on_below_the_floor_without_a_seam(
 
 
 def test_a_window_above_the_floor_does_not_reach_below_it(
-    ben: User, alyssa: User, follow: Following, settings: Settings
+    ben: User, alyssa: User, follow: Following, list_size: Callable[..., None]
 ) -> None:
-    settings.HOME_TIMELINE_CAP = 2
+    list_size(cap=3)
     follow(ben, alyssa)
     tweets = TweetFactory.create_batch(4, author=alyssa)
     page(ben)
@@ -115,7 +116,7 @@ def test_a_window_above_the_floor_does_not_reach_below_it(
 def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
     with pytest.raises(User.DoesNotExist):
         home_page(999_999, Window())
-    assert server.client().dbsize() == 0
+    assert client().dbsize() == 0
 
 
 def test_somebody_who_does_not_exist_is_told_so_while_another_asks(db: None) -> None:
@@ -155,12 +156,12 @@ class AnyTimeline(TestCase):
     def test_its_pages_are_the_query(
         self, authors: list[int], followed: set[int], read_after: int, limit: int, cap: int
     ) -> None:
-        server.client().flushdb()
+        client().flushdb()
         reader = UserFactory.create()
         people = UserFactory.create_batch(4)
         for number in followed:
             FollowFactory.create(follower=reader, followed=people[number])
-        with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=1):
+        with small_lists(cap=cap, spacing=1):
             for number, author in enumerate(authors):
                 if number == read_after:
                     page(reader)

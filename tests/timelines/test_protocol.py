@@ -23,11 +23,15 @@ from hypothesis.stateful import (
 
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from tests.timelines.machine import Valkey, Worker, believed, own_valkey, small_lists
-from timelines import fanout, rebuild, server, store
-from timelines.entries import Entry
+from tests.valkey import client
+from timelines.delivery import rounds
+from timelines.lists import changes, store
+from timelines.lists.changes import Change
+from timelines.lists.entries import Entry
+from timelines.lists.keys import list_key, state_key
 from timelines.models import FanOut
-from timelines.packing import Change
-from timelines.rebuild import Snapshot
+from timelines.reading import pull
+from timelines.reading.pull import Snapshot
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -51,7 +55,7 @@ class History(RuleBasedStateMachine):
             cursor.execute("DELETE FROM tweets_tweet")
             cursor.execute("DELETE FROM timelines_fanout")
             cursor.execute("DELETE FROM users_user")
-        server.client().flushall()
+        client().flushall()
         self.valkey.snapshot.unlink(missing_ok=True)
         self.users = {name: User.objects.create(username=name).pk for name in NAMES}
         self.workers = [Worker(), Worker()]
@@ -132,7 +136,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def work_off(self) -> None:
         """Rounds by a third worker, which leaves alone what the other two hold."""
-        while fanout.run_round().claimed:
+        while rounds.run_round().claimed:
             pass
 
     @rule(
@@ -145,7 +149,7 @@ class History(RuleBasedStateMachine):
         worker = self.workers[number]
         if not worker.claims:
             worker.claim(rows, followers)
-        if until in {"push", "finish"} and worker.results is None:
+        if until in {"push", "finish"} and worker.outcomes is None:
             worker.push()
             self.past_changes += [
                 Change(Entry(claim.tweet_id, claim.author_id), claim.follower_ids)
@@ -160,7 +164,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.past_changes)
     @rule(which=some)
     def deliver_again_late(self, which: int) -> None:
-        store.apply([self.past_changes[which % len(self.past_changes)]])
+        changes.apply([self.past_changes[which % len(self.past_changes)]])
 
     @rule(name=people, reads=st.booleans())
     def begin_rebuild(self, name: str, reads: bool) -> None:
@@ -177,15 +181,15 @@ class History(RuleBasedStateMachine):
         if snapshot:
             store.finish_rebuild(reader_id, token, **snapshot._asdict())
         elif User.objects.filter(pk=reader_id).exists():
-            self.rebuilds.append((reader_id, token, rebuild.read_snapshot(reader_id)))
+            self.rebuilds.append((reader_id, token, pull.snapshot(reader_id)))
 
     @precondition(lambda self: self.rebuilds)
     @rule(which=some, begins=st.booleans())
     def a_token_expires(self, which: int, begins: bool) -> None:
         reader_id, *_ = self.rebuilds[which % len(self.rebuilds)]
-        state = store.keys(reader_id)[1]
-        if server.client().hexists(state, "busy_until"):
-            server.client().hset(state, "busy_until", 0)
+        state = state_key(reader_id)
+        if client().hexists(state, "busy_until"):
+            client().hset(state, "busy_until", 0)
         if begins:
             token = store.begin_rebuild(reader_id)
             if token:
@@ -195,7 +199,7 @@ class History(RuleBasedStateMachine):
 
     @rule(name=people, which=st.integers(0, 1))
     def evict_list_or_state(self, name: str, which: int) -> None:
-        server.client().delete(store.keys(self.users[name])[which])
+        client().delete((list_key, state_key)[which](self.users[name]))
 
     @rule()
     def take_snapshot(self) -> None:
@@ -242,14 +246,14 @@ DELIVERED = """
 
 @pytest.fixture
 def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
-    with own_valkey(tmp_path) as server:
-        yield server
+    with own_valkey(tmp_path) as own:
+        yield own
 
 
-@pytest.mark.parametrize(("cap", "slack"), [(3, 1), (9, 2)])
-def test_any_history_keeps_the_promise(valkey: Valkey, cap: int, slack: int) -> None:
+@pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
+def test_any_history_keeps_the_promise(valkey: Valkey, cap: int, spacing: int) -> None:
     History.valkey = valkey
-    with small_lists(cap=cap, slack=slack):
+    with small_lists(cap=cap, spacing=spacing):
         run_state_machine_as_test(
             History,
             settings=settings(

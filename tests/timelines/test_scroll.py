@@ -2,8 +2,10 @@
 
 import pytest
 
+from api.paging import Window
 from tests.factories import FollowFactory, UserFactory
 from tests.timelines.lists import deliver_all, page, query
+from timelines.reading.page import home_page
 from tweets.models import Tweet
 from users.models import User
 
@@ -30,9 +32,9 @@ def test_each_tweet_comes_once_and_in_order_while_others_come_and_go(ben: User, 
     seen: list[int] = []
     deleted: set[int] = set()
     while True:
-        found = page(ben, limit=limit, **({"max_id": seen[-1]} if seen else {}))
-        seen += found[:limit]
-        if len(found) <= limit:
+        found = home_page(ben.pk, Window(limit=limit, **({"max_id": seen[-1]} if seen else {})))
+        seen += [tweet.id for tweet in found.items]
+        if not found.has_more:
             break
         post(2)
         # One that was shown, and some that are still to come, in the list and far below it.

@@ -7,7 +7,8 @@ from django.core.management import call_command
 from django.db import transaction
 
 from tests.factories import TweetFactory
-from timelines import server, store
+from tests.valkey import client
+from timelines.delivery import wake_ups as keys
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def wake_ups() -> int:
     """How many tasks wait in the broker; takes them, as a worker does."""
-    store.take_wake_up()
-    messages = server.client().lrange("celery", 0, -1)
-    server.client().delete("celery")
+    keys.take()
+    messages = client().lrange("celery", 0, -1)
+    client().delete("celery")
     assert all(json.loads(m)["headers"]["task"] == "timelines.fan_out" for m in messages)
     return len(messages)
 

@@ -1,18 +1,21 @@
 """The lists in a real Valkey."""
 
+from collections.abc import Callable
+
 import pytest
-import redis
-from django.conf import settings as django_settings
 from django.test import SimpleTestCase
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pytest_django import Settings
 
+from backends.valkey import Unavailable
 from tests.timelines.lists import AUTHOR, listed, materialise, push
-from timelines import server, store
-from timelines.entries import Entry
-from timelines.packing import Change
+from tests.timelines.machine import small_lists
+from tests.valkey import client
+from timelines.lists import changes, store
+from timelines.lists.changes import Change, Outcome
+from timelines.lists.entries import Entry
+from timelines.lists.keys import list_key, state_key
 
 READER = 7
 # A tweet's number, and whether it is retracted.
@@ -28,7 +31,7 @@ def test_a_push_reaches_materialised_lists_only() -> None:
 
 @given(st.sets(st.integers(min_value=1, max_value=2**63 - 1), max_size=30))
 def test_a_push_finds_keys_of_every_length(reader_ids: set[int]) -> None:
-    server.client().flushdb()
+    client().flushdb()
     for reader_id in reader_ids:
         materialise(reader_id)
     assert push(4, *sorted(reader_ids)) == len(reader_ids)
@@ -46,7 +49,9 @@ def test_a_retracted_entry_is_gone_however_often_it_stood() -> None:
     materialise(READER, 3)
     push(4, READER)
     push(4, READER)
-    assert store.apply([Change(Entry(4, AUTHOR), [READER, 8], is_retraction=True)]) == [1]
+    assert changes.apply([Change(Entry(4, AUTHOR), [READER, 8], is_retraction=True)]) == [
+        Outcome(1)
+    ]
     assert listed(READER) == [3]
 
 
@@ -54,13 +59,15 @@ def test_changes_are_made_in_order() -> None:
     materialise(READER)
     delivery = Change(Entry(4, AUTHOR), [READER])
     retraction = delivery._replace(is_retraction=True)
-    assert store.apply([delivery, retraction, delivery, retraction]) == [1, 1, 1, 1]
+    assert changes.apply([delivery, retraction, delivery, retraction]) == [Outcome(1)] * 4
     assert listed(READER) is not None
     assert listed(READER) == []
 
 
-def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(settings: Settings) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 3, 3
+def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(
+    list_size: Callable[..., None],
+) -> None:
+    list_size(cap=3, spacing=3)
     materialise(READER, 40, 30)
     push(10, READER)  # late
     found = store.read(READER)
@@ -71,9 +78,9 @@ def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(settings: Settin
 
 
 def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
-    settings: Settings,
+    list_size: Callable[..., None],
 ) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 1, 1
+    list_size(cap=1, spacing=1)
     materialise(READER)
     highest_cut = 2**63 - 1000
     push(highest_cut, READER)
@@ -88,54 +95,56 @@ class AnyList(SimpleTestCase):
     @hypothesis_settings(max_examples=300, deadline=None)
     @given(
         built_from=st.sets(st.integers(1, 50), max_size=12),
-        changes=st.integers(0, 80).flatmap(
+        made=st.integers(0, 80).flatmap(
             lambda many: st.lists(CHANGE, min_size=many, max_size=many)
         ),
         at_once=st.integers(1, 60),
         cap=st.integers(1, 40),
-        slack=st.integers(1, 30),
+        spacing=st.integers(1, 30),
         scale=st.sampled_from([1, 2**55 + 1]),
     )
     def test_holds_all_above_its_floor_in_whole_and_in_part(
         self,
         built_from: set[int],
-        changes: list[tuple[int, bool]],
+        made: list[tuple[int, bool]],
         at_once: int,
         cap: int,
-        slack: int,
+        spacing: int,
         scale: int,
     ) -> None:
         due = {scale * number for number in built_from}
-        with self.settings(HOME_TIMELINE_CAP=cap, HOME_TIMELINE_SLACK=slack):
+        with small_lists(cap=cap, spacing=spacing):
             materialise(READER, *sorted(due, reverse=True))
-            all_changes = [Change(Entry(scale * i, AUTHOR), [READER], gone) for i, gone in changes]
-            for first in range(0, len(changes), at_once):
-                store.apply(all_changes[first : first + at_once])
-        for number, is_retraction in changes:
+            all_changes = [Change(Entry(scale * i, AUTHOR), [READER], gone) for i, gone in made]
+            for first in range(0, len(made), at_once):
+                changes.apply(all_changes[first : first + at_once])
+        for number, is_retraction in made:
             (due.discard if is_retraction else due.add)(scale * number)
-        length = server.client().llen(store.keys(READER)[0])
+        length = client().llen(list_key(READER))
         for newest in (*range(1, length + 2), None):
             listed = store.read(READER, newest)
             assert listed and listed.is_whole == (newest is None or newest > length)
             assert {i for i in due if i > listed.floor} <= set(listed.tweet_ids)
 
 
-def test_a_mark_stands_every_slack_elements_however_a_list_grows(settings: Settings) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 30, 5
+def test_a_mark_stands_every_slack_elements_however_a_list_grows(
+    list_size: Callable[..., None],
+) -> None:
+    list_size(cap=30, spacing=5)
     materialise(READER, *range(100, 80, -1))
     for tweet_id in range(101, 161):
         push(tweet_id, READER)
         part = store.read(READER, 6)
         assert part
         assert tweet_id - 5 <= part.floor <= tweet_id
-    assert server.client().llen(store.keys(READER)[0]) <= 35
+    assert client().llen(list_key(READER)) <= 35
 
 
-def test_a_list_whose_marks_are_missing_is_marked_again(settings: Settings) -> None:
-    settings.HOME_TIMELINE_SLACK = 5
+def test_a_list_whose_marks_are_missing_is_marked_again(list_size: Callable[..., None]) -> None:
+    list_size(spacing=5)
     materialise(READER)
-    store.apply([Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)])
-    server.client().lpush(store.keys(READER)[0], *(Entry(i, AUTHOR).encode() for i in range(4, 99)))
+    changes.apply([Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)])
+    client().lpush(list_key(READER), *(Entry(i, AUTHOR).encode() for i in range(4, 99)))
     push(99, READER)  # the hundredth, with the placeholder
     part = store.read(READER, 3)
     assert part and (part.floor, part.is_whole) == (99, False)
@@ -143,21 +152,21 @@ def test_a_list_whose_marks_are_missing_is_marked_again(settings: Settings) -> N
 
 def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:
     materialise(READER, 1)
-    for key in store.keys(READER):
-        server.client().expire(key, 50)
+    for key in (list_key(READER), state_key(READER)):
+        client().expire(key, 50)
     push(2, READER)
     store.read(READER, renew=False)
-    assert [server.client().ttl(key) for key in store.keys(READER)] == [50, 50]
+    assert [client().ttl(key) for key in (list_key(READER), state_key(READER))] == [50, 50]
     store.read(READER)
-    month = django_settings.HOME_TIMELINE_EXPIRY_SECONDS
-    assert [server.client().ttl(key) for key in store.keys(READER)] == [month, month]
+    month = store.EXPIRY_SECONDS
+    assert [client().ttl(key) for key in (list_key(READER), state_key(READER))] == [month, month]
 
 
 def test_a_forgotten_list_is_absent() -> None:
     materialise(READER, 1)
     store.forget([READER, 8])
     assert listed(READER) is None
-    assert server.client().dbsize() == 0
+    assert client().dbsize() == 0
 
 
 def test_all_materialised_readers_are_found() -> None:
@@ -169,22 +178,22 @@ def test_all_materialised_readers_are_found() -> None:
 def test_one_lists_error_is_its_changes_alone() -> None:
     materialise(6, 1)
     materialise(9, 1)
-    server.client().set(store.keys(READER)[0], "no list")
-    changes = [Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])]
-    error, reached = store.apply(changes)
-    assert isinstance(error, redis.ResponseError)
-    assert "WRONGTYPE" in str(error)
-    assert reached == 2
+    client().set(list_key(READER), "no list")
+    failed, other = changes.apply(
+        [Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])]
+    )
+    assert failed.error.startswith(f"{list_key(READER)}: WRONGTYPE")
+    assert other == Outcome(2)
     assert listed(6) == listed(9) == [3, 2, 1]
 
 
 def test_ids_that_no_entry_can_hold_are_their_changes_error_alone() -> None:
     materialise(READER)
-    error, reached = store.apply(
+    failed, other = changes.apply(
         [Change(Entry(-1, AUTHOR), [READER]), Change(Entry(2, AUTHOR), [READER])]
     )
-    assert isinstance(error, ValueError)
-    assert reached == 1
+    assert failed.error.startswith("ValueError")
+    assert other == Outcome(1)
 
 
 def test_a_full_list_takes_less_than_thirteen_bytes_an_entry_with_its_state() -> None:
@@ -194,20 +203,20 @@ def test_a_full_list_takes_less_than_thirteen_bytes_an_entry_with_its_state() ->
 
 def test_a_server_that_lost_its_scripts_gets_them_again() -> None:
     materialise(READER)
-    server.client().script_flush()
-    with pytest.raises(server.Unavailable, match="No matching script"):
+    client().script_flush()
+    with pytest.raises(Unavailable, match="No matching script"):
         store.begin_rebuild(READER)
     assert store.begin_rebuild(READER)
 
 
 def test_more_lists_than_are_tended_at_once_are_all_tended(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    list_size: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.HOME_TIMELINE_CAP, settings.HOME_TIMELINE_SLACK = 2, 2
-    monkeypatch.setattr(store, "TENDED_AT_ONCE", 3)
+    list_size(cap=2, spacing=2)
+    monkeypatch.setattr(changes, "TENDED_AT_ONCE", 3)
     readers = range(1, 8)
     for reader_id in readers:
         materialise(reader_id)
     for tweet_id in (4, 5, 6):
         push(tweet_id, *readers)
-    assert {server.client().llen(store.keys(reader_id)[0]) for reader_id in readers} == {3}
+    assert {client().llen(list_key(reader_id)) for reader_id in readers} == {3}

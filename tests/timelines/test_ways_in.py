@@ -154,7 +154,7 @@ def follow_by_bulk_create(ben: User, alyssa: User, admin: User, folder: Path) ->
 
 
 def follow_by_import(ben: User, alyssa: User, admin: User, folder: Path) -> None:
-    graph.load([(ben.pk, alyssa.pk)])
+    graph.load([graph.Edge(ben.pk, alyssa.pk)])
 
 
 def follow_by_psql(ben: User, alyssa: User, admin: User, folder: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_stale_save_does_not_bring_an_old_version_back(ben: User, alyssa: User
 
 def test_a_bulk_load_costs_one_update_a_follower(ben: User) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        graph.load((ben.pk, ben.pk + number) for number in range(1, 50))
+        graph.load(graph.Edge(ben.pk, ben.pk + number) for number in range(1, 50))
         cursor.execute(
             "SELECT n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'users_user'"
         )

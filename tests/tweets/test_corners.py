@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from rest_framework.test import APIClient
 
+from api.middleware import MAX_BODY_BYTES
 from tests.factories import TweetFactory, UserFactory
 from tests.site import Site
-from timelines.fanout import run_round
-from twit.middleware import MAX_BODY_BYTES
+from timelines.delivery.rounds import run_round
 from users.models import Follow, User
 
 

@@ -8,9 +8,9 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from backends import valkey
 from tests.site import Site
 from tests.stack import Stack
-from timelines import server
 from users.models import User
 
 
@@ -74,7 +74,7 @@ def test_strangers_are_counted_by_address(api: APIClient, limits: dict[str, Any]
 def test_without_redis_nothing_is_limited(
     api: APIClient, ben: User, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.breaker, "lets_through", lambda: False)
+    monkeypatch.setattr(valkey.server().breaker, "lets_through", lambda: False)
     answers = [post(api, ben) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [201] * 5
     assert "X-RateLimit-Limit" not in answers[0]
@@ -170,7 +170,7 @@ def test_a_wrong_user_takes_as_long_as_a_wrong_password(
     assert max(medians.values()) < 1.5 * min(medians.values()), medians
 
 
-NO = {"detail": "There is no active user of that name and password."}
+NO = {"detail": "There is no active user with that name and password."}
 
 
 def test_a_users_limit_follows_the_user_from_address_to_address(site: Site) -> None:

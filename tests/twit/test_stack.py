@@ -15,8 +15,9 @@ from django.core.management import call_command
 from tests.psql import psql
 from tests.stack import CHECKOUT, Stack, wait_until
 from tests.timelines.lists import listed as listed_or_none
-from timelines import rebuild, server
+from tests.valkey import client
 from timelines.models import FanOut
+from timelines.reading.rebuild import rebuild
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -47,7 +48,7 @@ def test_a_posted_tweet_arrives_and_a_deleted_one_leaves(stack: Stack) -> None:
 
 def test_two_workers_share_the_work_and_one_goes_on_alone(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
-    rebuild.rebuild(2)
+    rebuild(2)
     stack.start_worker("one")
     stack.start_worker("two")
 
@@ -73,7 +74,7 @@ def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
     stack: Stack, tmp_path: Path
 ) -> None:
     call_command("loaddata", "demo", verbosity=0)
-    rebuild.rebuild(2)
+    rebuild(2)
     FanOut.objects.all().delete()
     stack.start_worker("worker")
     stack.start_beat()
@@ -93,14 +94,14 @@ def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
 
 def test_a_backlog_takes_no_memory_in_valkey_and_drains(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
-    rebuild.rebuild(2)
+    rebuild(2)
     web = stack.start_web()
     posted = {
         int(web.post("/tweets", data={"userId": 1, "message": f"{n}"}).json()["id"])
         for n in range(200)
     }
     assert FanOut.objects.count() >= len(posted)
-    assert server.client().llen("celery") <= 3
+    assert client().llen("celery") <= 3
     stack.start_worker("worker")
     wait_until(lambda: not FanOut.objects.exists())
     assert posted <= set(listed(2))
@@ -115,7 +116,7 @@ def test_without_redis_posts_are_stored_and_timelines_come_from_postgres(stack: 
     assert shown[0] == response.json()
     assert [tweet["id"] for tweet in shown] == ["9", "7", "5", "1"]
     assert web.get("/tweets/followed/999").status_code == 404
-    assert "No wake-up for the workers" in stack.log("web")
+    assert "No wake-up was sent to the workers" in stack.log("web")
 
 
 def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
@@ -147,7 +148,7 @@ def test_a_tweet_reaches_every_follower_in_the_real_graph(stack: Stack) -> None:
     assert followers == 3_469
     reader_ids = Follow.objects.filter(followed_id=author_id).values_list("follower_id", flat=True)
     for reader_id in reader_ids:
-        rebuild.rebuild(reader_id)
+        rebuild(reader_id)
     web = stack.start_web()
     stack.start_worker("worker")
     tweet = web.post("/tweets", json={"userId": author_id, "message": "to all of you"}).json()

@@ -117,7 +117,9 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
     second, complaint = up(checkout)
     second.communicate()
     assert second.returncode == 1
-    assert f"up already in this checkout: pid {process.pid}, http://127.0.0.1:{port}" in complaint
+    assert (
+        f"already running in this checkout: pid {process.pid}, http://127.0.0.1:{port}" in complaint
+    )
     counted = python(checkout, "manage.py", "shell", "-v0", "-c", "print(Tweet.objects.count())")
     assert counted.stdout.strip() == str(len(tweets)), counted.stderr
 

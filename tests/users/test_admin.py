@@ -19,7 +19,7 @@ MANY = 100_000
 
 @pytest.fixture
 def many(db: None) -> None:
-    edges = ((i, i % 100 + 1) for i in range(101, MANY + 1))
+    edges = (graph.Edge(i, i % 100 + 1) for i in range(101, MANY + 1))
     graph.load(edges, users_up_to=MANY)
     with connection.cursor() as cursor:
         cursor.execute(

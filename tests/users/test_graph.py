@@ -13,8 +13,10 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.fields import MAX_ID
 from tests.factories import TweetFactory, UserFactory
 from users import graph
+from users.graph import Edge
 from users.models import Follow, User
 
 pytestmark = pytest.mark.django_db
@@ -61,8 +63,8 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("1,2,3", "line 3: two ids are needed, here are 3 fields"),
-        ("7", "line 3: two ids are needed, here are 1 fields"),
+        ("1,2,3", "line 3: two ids are needed, but it has 3 fields"),
+        ("7", "line 3: two ids are needed, but it has 1 fields"),
         ("1,bob", "line 3: 'bob' is not a user id"),
         ("0,1", "line 3: '0' is not a user id"),
         ("-1,1", "line 3: '-1' is not a user id"),
@@ -103,7 +105,7 @@ def test_a_taken_username_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_made_afterwards_does_not_collide(ben: User) -> None:
-    graph.load([(ben.pk + 5, ben.pk + 6)])
+    graph.load([Edge(ben.pk + 5, ben.pk + 6)])
     assert UserFactory.create().pk == ben.pk + 7
 
 
@@ -113,9 +115,9 @@ def test_a_post_after_loaddata_does_not_collide() -> None:
     assert tweet.pk == 9
 
 
-@given(st.lists(st.tuples(st.integers(1, graph.MAX_ID), st.integers(1, graph.MAX_ID))))
-def test_what_is_written_is_what_is_parsed(edges: list[graph.Edge]) -> None:
-    edges = [(a, b) for a, b in edges if a != b]
+@given(st.lists(st.builds(Edge, st.integers(1, MAX_ID), st.integers(1, MAX_ID))))
+def test_what_is_written_is_what_is_parsed(edges: list[Edge]) -> None:
+    edges = [Edge(a, b) for a, b in edges if a != b]
     assert list(graph.parse_edges(f"{a}\t{b}\n" for a, b in edges)) == edges
 
 

@@ -1,1 +1,1 @@
-"""Twit on one machine from wheels alone: embedded Postgres and Valkey, web, worker, scheduler."""
+"""`make up`: all parts of Twit on one machine, with Postgres and Valkey from wheels."""

@@ -1,4 +1,4 @@
-"""`python -m twit.local`: everything on this machine, until Ctrl-C."""
+"""`python -m twit.local` runs all parts until Ctrl-C."""
 
 import sys
 

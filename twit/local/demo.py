@@ -1,4 +1,4 @@
-"""Sample data, and one tweet followed from POST to the home timelines of its author's followers."""
+"""Sample data, and one tweet on its way from the POST to the followers' home timelines."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ ARRIVAL_SECONDS = 30.0
 
 
 def load(place: Place) -> str:
-    """Load the demo fixture into an empty database, and see to an admin; returns its log-in."""
+    """Load the demo fixture into an empty database, create an admin, and return its login."""
     from django.core.management import call_command
     from django.db import transaction
 
@@ -29,11 +29,11 @@ def load(place: Place) -> str:
         if admin is None:
             admin = User.objects.create_superuser("admin", password=password)
     is_ours = admin.username == "admin" and admin.check_password(password)
-    return f"admin, {password}" if is_ours else "a superuser of yours"
+    return f"admin, {password}" if is_ours else "one of your superusers"
 
 
 def show(address: str) -> None:
-    """Post a tweet as ben and print its arrival at each follower. Raises StepFailed."""
+    """Post a tweet as ben and print when it reaches each follower. Raises StepFailed."""
     from django.db import connections
     from knox.models import AuthToken
 
@@ -42,10 +42,10 @@ def show(address: str) -> None:
     follows = Follow.objects.filter(followed__username=AUTHOR).order_by("follower_id")
     followers = dict(follows.values_list("follower_id", "follower__username")[:10])
     author_id = follows.values_list("followed_id", flat=True).first()
-    if author_id is None:  # not the demo's data: nothing to show
+    if author_id is None:  # the database holds other data
         connections.close_all()
         return
-    # Staff may post as ben and see who reads it, if the API asks who one is.
+    # With token access only staff may post as ben and read his followers' timelines.
     staff = User.objects.filter(is_superuser=True).order_by("pk").first()
     _, token = AuthToken.objects.create(staff, expiry=timedelta(minutes=1))
     connections.close_all()
@@ -55,7 +55,7 @@ def show(address: str) -> None:
 
 
 def _show_arrivals(client: httpx.Client, author_id: int, followers: Mapping[int, str]) -> None:
-    for follower_id in followers:  # a home timeline is delivered to once it has been read
+    for follower_id in followers:  # only timelines that have been read get deliveries
         client.get(f"/tweets/followed/{follower_id}").raise_for_status()
     message = f"Hello from {AUTHOR}, {time.strftime('%H:%M:%S')}"
     started = time.monotonic()
@@ -66,7 +66,7 @@ def _show_arrivals(client: httpx.Client, author_id: int, followers: Mapping[int,
     while waiting:
         if time.monotonic() - started > ARRIVAL_SECONDS:
             names = ", ".join(waiting.values())
-            raise StepFailed(f"the tweet did not arrive at {names} in {ARRIVAL_SECONDS:.0f} s")
+            raise StepFailed(f"the tweet did not reach {names} within {ARRIVAL_SECONDS:.0f} s")
         for follower_id, name in list(waiting.items()):
             timeline = client.get(f"/tweets/followed/{follower_id}").json()
             if tweet in timeline:
@@ -76,13 +76,13 @@ def _show_arrivals(client: httpx.Client, author_id: int, followers: Mapping[int,
 
 
 def show_addresses(address: str, admin_login: str, place: Place) -> None:
-    """Print where everything is, and some lines to try."""
-    from django.conf import settings
+    """Print all addresses, and commands to try."""
+    from api import access
 
     token, bearer = "", ""
-    if settings.TWIT_OPEN_API:
-        print("\nThe API is OPEN: whoever is on this machine may post and delete as anybody.")
-        print("TWIT_OPEN_API=off make up asks for tokens.")
+    if access.is_open():
+        print("\nThe API is OPEN: anybody on this machine may post and delete as anybody.")
+        print("With TWIT_OPEN_API=off make up it asks for tokens.")
     else:
         token = f"  TOKEN=$(.venv/bin/python manage.py create_token {AUTHOR})\n"
         bearer = ' -H "Authorization: Token $TOKEN"'
@@ -99,6 +99,6 @@ Try:
   curl -s {address}/tweets -d userId=1 -d message=hello{bearer}
   curl -s '{address}/tweets/followed/1?limit=5'{bearer}
 
-Ctrl-C stops it; data stays in {place.root}.""",
+Ctrl-C stops it. Data stays in {place.root}.""",
         flush=True,
     )

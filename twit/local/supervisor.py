@@ -1,4 +1,4 @@
-"""Start every part of Twit in order, show a tweet arriving, serve, and stop in reverse order."""
+"""Starts every part of Twit in order, and stops them in reverse order."""
 
 import logging
 import os
@@ -6,40 +6,37 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn
 
 import httpx
-import redis
 
+from backends.valkey import CommandRefused
+from twit import environment
 from twit.local import demo, postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
-from twit.local.place import Occupied, Place
+from twit.local.place import CHECKOUT, Occupied, Place
+from twit.local.steps import answers, is_working, step, wait_for
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT_PORT = 8000
-MAX_PORT = 65535
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
-    """Run until Ctrl-C or SIGTERM; returns the exit code."""
-    for number in STOP_SIGNALS:  # SIGINT too: a shell's background jobs are born ignoring it
+    """Run until Ctrl-C or SIGTERM and return the exit code."""
+    for number in STOP_SIGNALS:  # SIGINT too: shells start background jobs with it ignored
         signal.signal(number, signal.default_int_handler)
+    with environment.plain_exit():
+        variables = environment.read(needs_secret=False)
     place = Place(CHECKOUT)
     try:
         lock = place.occupy()
     except Occupied as holder:
-        print(f"twit is up already in this checkout: {holder}", file=sys.stderr)
+        print(f"twit is already running in this checkout: {holder}", file=sys.stderr)
         return 1
     except PermissionError as error:
-        print(f"twit: {error}; was `make up` run here by another user?", file=sys.stderr)
+        print(f"twit: {error}; did another user run `make up` here?", file=sys.stderr)
         return 1
-    up = Up(place)
+    up = Up(place, variables.TWIT_PORT)
     try:
-        up.choose_port()
         up.start()
         place.announce(lock, f"pid {os.getpid()}, {up.address}")
         try:
@@ -53,8 +50,8 @@ def main() -> int:
     except process.StepFailed as error:
         print(f"FAILED\n{error}", file=sys.stderr)
         if error.log:
-            print(f"What it said is at the end of {error.log}", file=sys.stderr)
-        print("Once that is mended run `make up` again; nothing is lost.", file=sys.stderr)
+            print(f"See the end of {error.log}", file=sys.stderr)
+        print("Fix that and run `make up` again; nothing is lost.", file=sys.stderr)
         return 1
     finally:
         for number in STOP_SIGNALS:
@@ -64,28 +61,19 @@ def main() -> int:
 
 
 class Up:
-    """The running parts. `address` is the web server's."""
+    """The running parts. `address` is the web server's, on `port` or, if that is busy, another."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, port: int) -> None:
         self.place = place
         self.children: list[process.Child] = []
-        self.port = 0
-        self.address = ""
-        self.admin_login = ""
-
-    def choose_port(self) -> None:
-        """TWIT_PORT, or a free one where that is busy. Raises StepFailed if it is no port."""
-        asked = os.environ.get("TWIT_PORT") or str(DEFAULT_PORT)
-        wanted = int(asked) if asked.isascii() and asked.isdigit() else 0
-        if not 1 <= wanted <= MAX_PORT:
-            raise process.StepFailed(f"TWIT_PORT is {asked!r}: a number from 1 to {MAX_PORT}")
-        self.port = free_port(wanted)
-        if self.port != wanted:
-            print(f"Port {wanted} can't be had: Twit takes {self.port} (TWIT_PORT picks another).")
+        self.port = free_port(port)
         self.address = f"http://{LOOPBACK}:{self.port}"
+        self.admin_login = ""
+        if self.port != port:
+            print(f"Port {port} is busy: Twit uses {self.port} (set TWIT_PORT to choose another).")
 
     def start(self) -> None:
-        """Start all parts, each ready before the next step needs it. Raises StepFailed."""
+        """Start all parts, each before those that need it. Raises StepFailed."""
         variables = {
             "DATABASE_URL": os.environ.get("DATABASE_URL") or self._start_postgres(),
             "REDIS_URL": self._given_redis() or self._start_valkey(),
@@ -116,8 +104,8 @@ class Up:
         if url:
             with step("REDIS_URL"):
                 try:
-                    redis.Redis.from_url(url).ping()
-                except redis.RedisError as error:
+                    valkey.ping(url)
+                except (OSError, CommandRefused) as error:
                     raise process.StepFailed(str(error)) from error
         return url
 
@@ -138,7 +126,7 @@ class Up:
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
         django.setup()
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # no line a request
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # not one line per request
         try:
             call_command("migrate", verbosity=0)
         except OperationalError as error:
@@ -150,7 +138,7 @@ class Up:
         python, celery = sys.executable, (sys.executable, "-m", "celery", "-A", "twit")
         worker_name = f"local-{os.getpid()}@{socket.gethostname()}"
         beat_pid = self.place.root / "beat.pid"
-        beat_pid.unlink(missing_ok=True)  # what a killed one left
+        beat_pid.unlink(missing_ok=True)  # a killed one may have left it
         commands = {
             "web": [
                 *(python, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
@@ -172,49 +160,15 @@ class Up:
         wait_for(beat, beat_pid.exists)
 
     def serve(self) -> NoReturn:
-        """Replace parts that end. Raises StepFailed when that is of no use."""
+        """Start parts again that end. Raises StepFailed if one keeps ending."""
         while True:
             for position, child in enumerate(self.children):
                 if child.process.poll() is not None:
-                    print(f"{child.name} ended and is started again; see {child.log}", flush=True)
+                    print(f"{child.name} ended and starts again; see {child.log}", flush=True)
                     self.children[position] = child.replace()
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop what was started, in reverse order."""
+        """Stop all parts, in reverse order."""
         for child in reversed(self.children):
             child.stop()
-
-
-@contextmanager
-def step(name: str) -> Iterator[None]:
-    """One line of progress: the step's name, then how long it took."""
-    print(f"{name} ".ljust(34, "."), end=" ", flush=True)
-    started = time.monotonic()
-    yield
-    print(f"ready ({time.monotonic() - started:.1f} s)", flush=True)
-
-
-def wait_for(child: process.Child, is_ready: Callable[[], bool], seconds: float = 60) -> None:
-    """Return once `is_ready`; raise StepFailed if the child ends or takes too long."""
-    deadline = time.monotonic() + seconds
-    while not is_ready():
-        child.check_alive()
-        if time.monotonic() > deadline:
-            raise process.StepFailed(f"{child.name} was not ready in {seconds:.0f} s", child.log)
-        time.sleep(0.05)
-
-
-def answers(address: str) -> bool:
-    """Whether the API answers there."""
-    try:
-        return httpx.get(f"{address}/tweets?limit=1", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
-def is_working(worker_name: str) -> bool:
-    """Whether that Celery worker answers a ping through the broker."""
-    from twit.celery import app
-
-    return bool(app.control.ping(destination=[worker_name], limit=1, timeout=0.5))

@@ -5,26 +5,25 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from rich.progress import Progress
 
-from timelines import fanout
-from timelines.fanout import Round
+from timelines.delivery.rounds import Round, run_round
 from timelines.models import FanOut
 
 
 class Command(BaseCommand):
-    """Work off the outbox by hand."""
+    """Do the workers' work in this process."""
 
     help = (
-        "Deliver and retract what is pending, in this process, until nothing is due; then say "
-        "what was done and what is left. Workers do the same all the time: this is for when none "
-        "runs, or for waiting until an import has been delivered."
+        "Deliver and retract pending tweets in this process until no fan-out is due, then report "
+        "what was done and what is left. Workers do this all the time. Use the command when no "
+        "worker runs, or to wait until an import has been delivered."
     )
 
     def handle(self, **options: Any) -> None:
-        """Rounds until one finds nothing."""
+        """Run rounds until one finds nothing."""
         total = Round()
         with Progress() as progress:
             task = progress.add_task("Delivering", total=FanOut.objects.count())
-            while (done := fanout.run_round()).claimed:
+            while (done := run_round()).claimed:
                 total = total.plus(done)
                 progress.update(task, advance=done.finished)
         left = FanOut.objects.count()

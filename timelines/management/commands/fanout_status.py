@@ -12,16 +12,16 @@ from timelines.models import FanOut
 
 
 class Command(BaseCommand):
-    """Say how far the workers are behind."""
+    """Report how far behind the workers are."""
 
     help = (
-        "Say what is pending in the outbox and how old the oldest of it is, how many fan-outs are "
-        "failing, which workers answer, and how many wake-ups wait in the queue. A backlog is "
-        "rows in Postgres: it takes no memory in Redis, and is worked off when the load goes."
+        "Report the number of pending fan-outs, the age of the oldest, how many of them fail, "
+        "which workers answer, and how many wake-ups are queued. A backlog consists of rows in "
+        "Postgres. It takes no memory in Redis, and workers reduce it as soon as the load drops."
     )
 
     def handle(self, **options: Any) -> None:
-        """Print a line for each."""
+        """Print one line for each figure."""
         counts = FanOut.objects.aggregate(
             pending=Count("id"),
             failing=Count("id", filter=Q(attempts__gt=0)),

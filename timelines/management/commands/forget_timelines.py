@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from rich.progress import Progress
 
-from timelines import store
+from timelines.lists import store
 from timelines.management.readers import add_readers, reader_ids
 
 
@@ -14,16 +14,16 @@ class Command(BaseCommand):
     """Drop home timelines from Redis."""
 
     help = (
-        "Drop home timelines from Redis: those of the users named, or with --all every one. "
-        "Nothing is lost: the next read of each is answered from Postgres and rebuilds it."
+        "Drop home timelines from Redis: those of the named users, or all with --all. Nothing is "
+        "lost: the next read of each comes from Postgres and rebuilds it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """USER... or --all."""
+        """Add USER... and --all."""
         add_readers(parser, all_by_default=False)
 
     def handle(self, *, users: list[str], **options: Any) -> None:
-        """Forget them and say how many."""
+        """Drop them and report how many."""
         ids = reader_ids(users, everybody=options["all"])
         with Progress() as progress:
             for reader_id in progress.track(ids, description="Forgetting"):

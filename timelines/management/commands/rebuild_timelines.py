@@ -6,29 +6,29 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from rich.progress import Progress
 
-from timelines import rebuild
 from timelines.management.readers import add_readers, reader_ids
+from timelines.reading.rebuild import rebuild
 
 
 class Command(BaseCommand):
-    """Compute home timelines anew."""
+    """Rebuild home timelines from Postgres."""
 
     help = (
-        "Compute home timelines anew from Postgres and store them: those of the users named, "
-        "materialised or not, or with --all every one that is materialised. Readers are served "
-        "from Postgres meanwhile. It is never needed: the next read rebuilds what must be."
+        "Rebuild home timelines from Postgres: those of the named users, or with --all those of "
+        "all users who have a list in Redis. Meanwhile readers are served from Postgres. You never "
+        "need this command for correctness: a read rebuilds every list that must not be used."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """USER... or --all."""
+        """Add USER... and --all."""
         add_readers(parser, all_by_default=False)
 
     def handle(self, *, users: list[str], **options: Any) -> None:
-        """Rebuild them and say how many."""
+        """Rebuild them and report how many."""
         ids = reader_ids(users, everybody=options["all"])
         with Progress() as progress:
             rebuilt = sum(
-                rebuild.rebuild(reader_id)
+                rebuild(reader_id).is_stored
                 for reader_id in progress.track(ids, description="Rebuilding")
             )
         busy = f"; {len(ids) - rebuilt:,} were being rebuilt already" if rebuilt < len(ids) else ""

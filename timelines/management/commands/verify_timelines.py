@@ -7,32 +7,35 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rich.progress import Progress
 
-from timelines import rebuild
 from timelines.management.readers import add_readers, reader_ids
+from timelines.reading.rebuild import rebuild
 from timelines.verify import Finding, verify
 
-SHOWN_IDS = 10  # of the tweets that a list misses, how many are named
+SHOWN_IDS = 10  # how many missing tweets are named per list
 
 
 class Command(BaseCommand):
     """Compare home timelines in Redis with Postgres."""
 
     help = (
-        "Compare materialised home timelines with Postgres: all, or those of the users named. A "
-        "tweet is missing when it is delivered and a list that readers are shown lacks it: that "
-        "is an error, and the exit code is 1. A surplus entry (of a deleted tweet, say) is never "
-        "shown and only costs memory. A list that is not believed (its owner follows others now, "
-        "or Redis restarted) is rebuilt at the next read. May run beside the live service."
+        "Compare the home timelines in Redis with Postgres: all of them, or those of the named "
+        "users. 'Believed' lists are those that readers are served from. A list is not believed "
+        "if its owner's follows have changed or Redis has restarted since it was built; the next "
+        "read rebuilds it. 'Missing' counts delivered tweets that a list lacks; if a believed list "
+        "lacks one, the exit code is 1. 'Surplus' counts entries that are never shown, such as "
+        "those of deleted tweets; they only cost memory. The service may run meanwhile."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """USER..., --sample, --repair."""
+        """Add USER..., --sample and --repair."""
         add_readers(parser, all_by_default=True)
-        parser.add_argument("--sample", type=int, metavar="N", help="only N of them, at random")
-        parser.add_argument("--repair", action="store_true", help="rebuild what has differences")
+        parser.add_argument(
+            "--sample", type=int, metavar="N", help="compare only N of them, at random"
+        )
+        parser.add_argument("--repair", action="store_true", help="rebuild lists with differences")
 
     def handle(self, *, users: list[str], sample: int | None, repair: bool, **options: Any) -> None:
-        """Report on each list with a difference. Raises CommandError if any misses a tweet."""
+        """Report all differences. Raises CommandError if a believed list lacks a tweet."""
         ids = reader_ids(users, everybody=not users)
         if sample is not None and sample < len(ids):
             ids = random.sample(ids, max(sample, 0))
@@ -47,7 +50,7 @@ class Command(BaseCommand):
                 findings.append(finding)
                 if finding.missing or finding.surplus:
                     self._describe(reader_id, finding)
-                    if repair and rebuild.rebuild(reader_id):
+                    if repair and rebuild(reader_id).is_stored:
                         repaired += 1
                     elif finding.is_wrong:
                         wrong += 1
@@ -55,7 +58,7 @@ class Command(BaseCommand):
         if repair:
             self.stdout.write(f"{repaired:,} rebuilt")
         if wrong:
-            raise CommandError(f"{wrong:,} home timelines miss tweets; --repair rebuilds them")
+            raise CommandError(f"{wrong:,} home timelines lack tweets; --repair rebuilds them")
 
     def _describe(self, reader_id: int, finding: Finding) -> None:
         missing = sorted(finding.missing, reverse=True)

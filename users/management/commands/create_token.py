@@ -1,4 +1,4 @@
-"""manage.py create_token."""
+"""manage.py create_token"""
 
 from datetime import timedelta
 from typing import Any
@@ -11,23 +11,26 @@ from users.models import User
 
 
 class Command(BaseCommand):
-    help = "Make a token for a user and print it; it can't be shown again."
+    help = "Create a token for a user and print it. It can't be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """USERNAME and --days."""
+        """Add USERNAME and --days."""
         parser.add_argument("username")
         parser.add_argument(
-            "--days", type=int, default=settings.TWIT_TOKEN_DAYS, help="until it expires"
+            "--days",
+            type=int,
+            default=settings.REST_KNOX["TOKEN_TTL"].days,
+            help="days until it expires",
         )
 
     def handle(self, *args: Any, username: str, days: int, **options: Any) -> str:
-        """The token."""
+        """Return the token, which Django prints. Raises CommandError."""
         try:
             user = User.objects.get(username=username)
         except User.DoesNotExist:
             raise CommandError(f"There is no user {username!r}.") from None
         if days < 1:
-            raise CommandError("--days: a number from 1 up is needed.")
+            raise CommandError("--days: at least 1 is needed.")
         instance, token = AuthToken.objects.create(user, expiry=timedelta(days=days))
         self.stderr.write(f"For {username}, until {instance.expiry:%Y-%m-%d %H:%M} UTC:")
         return str(token)

@@ -11,24 +11,31 @@ from users import graph
 
 
 class Command(BaseCommand):
-    """Load a made-up follow graph."""
+    """Generate and load a follow graph."""
 
     help = (
-        "Load a made-up follow graph for those who have none: users with the ids 1 to --users, "
-        "whose numbers of followers follow a power law. The same seed gives the same graph, and "
+        "Generate a follow graph and load it: users with the ids 1 to --users, whose numbers of "
+        "followers have a power law, as Twitter's do. The same seed generates the same graph, and "
         "loading it twice changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The graph's size and seed."""
-        parser.add_argument("--users", type=int, default=10_000, help="how many (default 10,000)")
+        """Add the graph's size and seed."""
         parser.add_argument(
-            "--mean-follows", type=float, default=30.0, help="follows a user (default 30)"
+            "--users", type=int, default=10_000, help="number of users (default 10,000)"
         )
-        parser.add_argument("--seed", type=int, default=1, help="(default 1)")
+        parser.add_argument(
+            "--mean-follows",
+            type=float,
+            default=30.0,
+            help="mean number of accounts that a user follows (default 30)",
+        )
+        parser.add_argument(
+            "--seed", type=int, default=1, help="seed of the random numbers (default 1)"
+        )
 
     def handle(self, *, users: int, mean_follows: float, seed: int, **options: Any) -> None:
-        """Generate and load it. Raises CommandError for numbers that no graph can have."""
+        """Generate and load the graph. Raises CommandError for impossible numbers."""
         if users < 1:
             raise CommandError("--users: at least 1 is needed")
         if not 0 <= mean_follows <= users / 4:
@@ -39,5 +46,5 @@ class Command(BaseCommand):
             try:
                 loaded = graph.load(tracked, users_up_to=users)
             except IntegrityError as error:
-                raise CommandError(f"{error}; nothing was kept") from error
+                raise CommandError(f"{error}; nothing was stored") from error
         self.stdout.write(f"{loaded.users:,} new users, {loaded.follows:,} new follows.")

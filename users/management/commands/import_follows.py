@@ -18,21 +18,21 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Command(BaseCommand):
-    """Load an edge list."""
+    """Load a follow graph from an edge list."""
 
     help = (
-        "Load who follows whom from an edge list: a line per follow, the follower's id, then the "
-        "followed user's, separated by a comma, tab or spaces; with or without a header line; "
-        "gzipped or not. Missing users are created as user<id>. All or nothing: a bad line is "
-        "reported with its number, and nothing of the file is kept. Loading twice changes nothing."
+        "Load who follows whom from an edge list. Each line has the follower's id and the followed "
+        "user's id, separated by a comma, tab or spaces. The file may have a header line and may "
+        "be gzipped. Missing users are created as user<id>. A bad line is reported with its "
+        "number, and nothing of the file is stored. Loading a file twice changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """FILE, or - for standard input."""
-        parser.add_argument("file", help="the edge list; - reads standard input")
+        """Add FILE, or - for standard input."""
+        parser.add_argument("file", help="the edge list, or - to read standard input")
 
     def handle(self, *, file: str, **options: Any) -> None:
-        """Load the file. Raises CommandError, having changed nothing, when it can't be."""
+        """Load the file, or change nothing and raise CommandError."""
         try:
             if file == "-":
                 loaded = load(sys.stdin.buffer, size=None)
@@ -41,19 +41,19 @@ class Command(BaseCommand):
                 with path.open("rb") as source:
                     loaded = load(source, size=path.stat().st_size)
         except graph.BadEdge as error:
-            raise CommandError(f"{error}; nothing of {file} was kept") from error
+            raise CommandError(f"{error}; nothing of {file} was stored") from error
         except (OSError, EOFError, zlib.error) as error:
             raise CommandError(f"{file} can't be read: {error}") from error
         except IntegrityError as error:
-            raise CommandError(f"{error}; nothing of {file} was kept") from error
+            raise CommandError(f"{error}; nothing of {file} was stored") from error
         self.stdout.write(f"{loaded.users:,} new users, {loaded.follows:,} new follows.")
 
 
 def load(source: BinaryIO, size: int | None) -> graph.Loaded:
-    """Load the edge list that `source` holds, showing progress by its bytes."""
+    """Load the edge list from `source`. `size`, in bytes, scales the progress bar."""
     with Progress() as progress:
         task = progress.add_task("Reading", total=size)
-        if size is not None:  # the size of a pipe is not known: the bar only shows that it moves
+        if size is not None:  # a pipe has no size, and its bar only moves
             source = progress.wrap_file(source, total=size, task_id=task)
         data = io.BufferedReader(cast(io.RawIOBase, source))
         is_gzip = data.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)

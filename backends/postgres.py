@@ -1,0 +1,39 @@
+"""A fast cursor for hand-written SQL statements."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+from psycopg import RawCursor
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
+
+_thread = threading.local()
+
+
+def connect() -> None:
+    """Ensure that this thread has a live connection to Postgres. Raises Django's database errors.
+
+    A persistent connection is checked by polling its socket, without a query.
+    """
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+
+
+@contextmanager
+def binary_cursor() -> Iterator[RawCursor[TupleRow]]:
+    """Yield this thread's psycopg cursor, for statements with Postgres's own `$1`, `$2`, ...
+
+    It bypasses the layers of Django's cursor, which take a tenth of a page's time. Values arrive
+    in binary, so they need no parsing: Django parses timestamps in Python, 100 us for 20 tweets.
+    Raises Django's database errors.
+    """
+    connect()
+    raw = connection.connection
+    cursor: RawCursor[TupleRow] | None = getattr(_thread, "cursor", None)
+    if cursor is None or cursor.connection is not raw:  # creating a cursor takes 20 us
+        cursor = _thread.cursor = RawCursor(raw)
+        cursor.format = Format.BINARY
+    with connection.wrap_database_errors:
+        yield cursor

@@ -1,0 +1,31 @@
+"""Signal receivers: they wake a worker after the commit, and do nothing else."""
+
+import logging
+from typing import Any
+
+from django.db import transaction
+
+from backends.valkey import Unavailable
+from timelines.delivery import tasks
+
+logger = logging.getLogger(__name__)
+
+
+def tweet_saved(created: bool, **kwargs: Any) -> None:
+    """Wake a worker for a new tweet."""
+    if created:
+        transaction.on_commit(_wake, robust=True)
+
+
+def tweet_deleted(**kwargs: Any) -> None:
+    """Wake a worker for a deleted tweet."""
+    transaction.on_commit(_wake, robust=True)
+
+
+def _wake() -> None:
+    # Without a wake-up the next sweep finds the outbox row. The hook is robust because an error
+    # here must not fail a request whose change is committed.
+    try:
+        tasks.wake()
+    except Unavailable as error:
+        logger.warning("No wake-up was sent to the workers: %s", error)

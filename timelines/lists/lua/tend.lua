@@ -1,0 +1,60 @@
+-- Tend a list that has grown: cut its tail down to the cap, raise the floor to the highest tweet id
+-- that was cut off, and push a mark. Late deliveries may stand before higher ids, so a position says
+-- nothing about an id. There is no mark during a rebuild, which appends entries later.
+-- Returns the number of elements that were cut off.
+--
+-- KEYS: the list, its state
+-- ARGV: cap
+local list, state = KEYS[1], KEYS[2]
+local byte = string.byte
+local MARK = 25 -- the first byte of a Mark
+local STEP = 40 -- elements read at once
+
+-- The tweet id is the varint after the first byte of a TweetLite. The placeholder has none.
+local function tweet_id(entry)
+  local id, scale = 0, 1
+  for i = 2, #entry do
+    local bits = byte(entry, i)
+    id = id + (bits % 128) * scale
+    if bits < 128 then
+      break
+    end
+    scale = scale * 128
+  end
+  return id
+end
+
+-- The highest tweet id from that place to the list's end. The first mark bounds everything after
+-- it. Ids that a double can't hold are rounded up, because a floor may be too high but not too low.
+local function highest_id(place)
+  local highest, marked = 0, false
+  repeat
+    local elements = redis.call('LRANGE', list, place, place + STEP - 1)
+    for _, element in ipairs(elements) do
+      marked = byte(element) == MARK
+      local id = marked and struct.unpack('<I8', element, 2) or tweet_id(element)
+      if id > highest then
+        highest = id
+      end
+      if marked then
+        break
+      end
+    end
+    place = place + STEP
+  until marked or #elements < STEP
+  return highest < 2 ^ 53 and highest or highest * (1 + 2 ^ -52)
+end
+
+local cap, length = tonumber(ARGV[1]), redis.call('LLEN', list)
+if length > cap then
+  -- Search from the last element that is kept: in a list that was tended in time, that is a mark.
+  local floor = highest_id(cap - 1)
+  redis.call('LTRIM', list, 0, cap - 1)
+  if redis.call('EXISTS', state) == 1 and floor > tonumber(redis.call('HGET', state, 'floor')) then
+    redis.call('HSET', state, 'floor', string.format('%.0f', floor))
+  end
+end
+if redis.call('HEXISTS', state, 'version') == 1 then
+  redis.call('LPUSHX', list, string.char(MARK) .. struct.pack('<I8', highest_id(0)))
+end
+return math.max(0, length - cap)

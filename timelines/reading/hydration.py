@@ -1,0 +1,55 @@
+"""From tweet ids to displayed tweets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from backends.postgres import binary_cursor
+from tweets.models import DISPLAYED_COLUMNS, DisplayedTweet
+from users.models import User
+
+# $1: the reader, $2: tweet ids. One row per tweet, or one row of nulls if no tweet is left; no row
+# if there is no such reader.
+# The subqueries probe an index for each tweet: that on `follow` certifies the tweet, the other one
+# finds the author. The planner may turn a join into a scan of everybody whom the reader follows.
+HYDRATE = f"""
+    SELECT reader.follows_version, tweet.*
+    FROM users_user AS reader
+    LEFT JOIN LATERAL (
+        SELECT {DISPLAYED_COLUMNS}
+        FROM tweets_tweet AS tweet
+        CROSS JOIN LATERAL (
+            SELECT (SELECT username FROM users_user WHERE id = tweet.author_id) AS username
+        ) AS author
+        WHERE tweet.id = ANY($2::bigint[])
+        AND (
+            SELECT true FROM users_follow
+            WHERE follower_id = reader.id AND followed_id = tweet.author_id
+        )
+    ) AS tweet ON true
+    WHERE reader.id = $1
+    ORDER BY tweet.id DESC
+"""  # noqa: S608 (joined from constants)
+
+
+class Hydrated(NamedTuple):
+    """The tweets that are still to be shown, newest first, and the reader's follows_version."""
+
+    follows_version: int
+    tweets: list[DisplayedTweet]
+
+
+def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> Hydrated:
+    """Return those of the tweets that belong to the reader's home timeline at this moment.
+
+    A deleted tweet, or one whose author the reader does not follow, is left out, whatever a list
+    in Redis says. Raises User.DoesNotExist.
+    """
+    # Formatting the array here takes a fifth of the time that psycopg needs.
+    array = f"{{{','.join(map(str, tweet_ids))}}}"
+    with binary_cursor() as cursor:
+        cursor.execute(HYDRATE, [reader_id, array])
+        rows = cursor.fetchall()
+    if not rows:
+        raise User.DoesNotExist
+    tweets = [DisplayedTweet(*row) for _, *row in rows if row[0] is not None]
+    return Hydrated(rows[0][0], tweets)

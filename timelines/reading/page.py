@@ -1,0 +1,77 @@
+"""One page of a home timeline: from the list as far as it is believed and reaches, or Postgres."""
+
+from bisect import bisect_left
+from contextlib import suppress
+
+from api.paging import Page, Window
+from backends import postgres
+from backends.valkey import Unavailable
+from timelines.lists import store
+from timelines.lists.store import Listed
+from timelines.reading import pull
+from timelines.reading.hydration import hydrate
+from timelines.reading.rebuild import rebuild
+from tweets.models import DisplayedTweet
+from users.models import User
+
+# When entries drop out of a page, this many further ones are hydrated at once.
+REFILL = 200
+
+
+def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
+    """Return the page of the reader's home timeline that the window asks for.
+
+    Raises User.DoesNotExist.
+    """
+    with suppress(Unavailable):  # without Redis the page is as right, and slower
+        listed = _read(reader_id, window)
+        page = _from_list(reader_id, listed, window) if listed else None
+        if page:
+            return page
+        snapshot = rebuild(reader_id).snapshot
+        page = _from_list(reader_id, snapshot.listed, window) if snapshot else None
+        if page:
+            return page
+    page = pull.page(reader_id, window)
+    if not page.items:
+        User.objects.only("id").get(pk=reader_id)
+    return page
+
+
+def _read(reader_id: int, window: Window) -> Listed | None:
+    """Return the newest part of the reader's list if that makes the page, else the whole list."""
+    if window.asks_for_newest:
+        # Enough for a mark and the page, unless many entries are late or repeated.
+        newest = store.MARK_SPACING + 2 * (window.limit + 1)
+        listed = store.read(reader_id, newest, meanwhile=postgres.connect)
+        if listed is None or listed.is_whole or listed.floor <= window.since_id:
+            return listed
+        if len(listed.between(window.since_id, window.max_id)) > window.limit:
+            return listed
+    return store.read(reader_id, meanwhile=postgres.connect)
+
+
+def _from_list(reader_id: int, listed: Listed, window: Window) -> Page[DisplayedTweet] | None:
+    """Return the page, or None if the list is not believed.
+
+    Entries that hydration drops are replaced by older ones, so that only the window's last page is
+    short. What is below the list's floor comes from Postgres.
+    """
+    found: list[DisplayedTweet] = []
+    candidates = listed.between(window.since_id, window.max_id)
+    wanted = taken = window.limit + 1
+    while True:
+        newest = candidates[-taken:]
+        version, tweets = hydrate(reader_id, newest)
+        if not listed.is_believed(version):
+            return None
+        found += tweets
+        candidates = candidates[: bisect_left(candidates, newest[0])] if newest else []
+        if len(found) >= wanted or not candidates:
+            break
+        taken = REFILL
+    below = window.below(listed.floor, len(found))
+    if below is None:
+        return Page.cut(found, window.limit)
+    older = pull.page(reader_id, below)
+    return Page([*found, *older.items], older.has_more)

@@ -1,0 +1,107 @@
+"""Signing in and out by token."""
+
+import knox.views
+from django.contrib.auth import authenticate
+from django.contrib.auth.signals import user_logged_in
+from drf_spectacular.utils import extend_schema_view
+from knox.models import AuthToken
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from api.fields import ID, TextField
+from api.limits import LOGINS, Limit
+from api.schema import described
+from users.authentication import TokenAuthentication
+from users.failed_logins import LoginLimit, forgive
+
+
+class LoginSerializer(serializers.Serializer[None]):
+    """The body of a login."""
+
+    username = TextField(max_length=150, help_text="The user's name.")
+    password = TextField(max_length=1000, trim_whitespace=False, help_text="The user's password.")
+
+
+class Token(serializers.Serializer[None]):
+    """A new token."""
+
+    token = serializers.CharField(help_text="The token itself. It can't be shown again.")
+    expiry = serializers.DateTimeField(help_text="When the token expires, in UTC.")
+    userId = serializers.RegexField(ID, help_text="The id of the token's user.")  # noqa: N815
+
+
+class LoginView(APIView):
+    """Sign in."""
+
+    authentication_classes = ()
+    permission_classes = [AllowAny]
+    serializer_class = LoginSerializer
+
+    @property
+    def throttle_scope(self) -> str:
+        """The rate limit that applies: other methods are no login attempts."""
+        return LOGINS if self.request.method == "POST" else "requests"
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Return the limit that applies."""
+        return [LoginLimit() if self.throttle_scope == LOGINS else Limit()]
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return the scheme, without which DRF would answer 403 instead of 401."""
+        return "Token"
+
+    @described(
+        summary="Sign in",
+        status=200,
+        response=Token,
+        description="A new token.",
+        response_example={
+            "token": "0" * 64,
+            "expiry": "2026-02-04T09:31:00Z",
+            "userId": "2",
+        },
+        errors=[400, 401],
+        request=LoginSerializer,
+        request_example={"username": "ben", "password": "a secret"},
+    )
+    def post(self, request: Request) -> Response:
+        """Exchange a user's name and password for a token."""
+        serializer = LoginSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        user = authenticate(request._request, **serializer.validated_data)
+        if user is None:
+            raise AuthenticationFailed("There is no active user with that name and password.")
+        forgive(LoginLimit().counters(LOGINS, request))
+        token, secret = AuthToken.objects.create(user)
+        user_logged_in.send(type(user), request=request._request, user=user)
+        return Response({"token": secret, "expiry": token.expiry, "userId": str(user.pk)})
+
+
+@extend_schema_view(
+    post=described(
+        summary="Sign out", status=204, description="The token is revoked.", request=None
+    )
+)
+class LogoutView(knox.views.LogoutView):
+    """Revoke the request's token."""
+
+    authentication_classes = [TokenAuthentication]
+
+
+@extend_schema_view(
+    post=described(
+        summary="Sign out everywhere",
+        status=204,
+        description="All tokens of the user are revoked.",
+        request=None,
+    )
+)
+class LogoutAllView(knox.views.LogoutAllView):
+    """Revoke all tokens of the request's user."""
+
+    authentication_classes = [TokenAuthentication]
