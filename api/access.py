@@ -23,11 +23,9 @@ class Guarded(Base):
     """A mixin for views: an open API neither authenticates requests nor checks permissions."""
 
     def get_authenticators(self) -> "list[BaseAuthentication]":
-        """Return the view's authenticators, or none."""
         return [] if is_open() else super().get_authenticators()
 
     def get_permissions(self) -> "list[BasePermission]":
-        """Return the view's permissions, or none."""
         return [] if is_open() else cast("list[BasePermission]", super().get_permissions())
 
 

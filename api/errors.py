@@ -64,5 +64,4 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Return the response to an error that no code expected."""
     return JsonResponse({"detail": "Internal server error."}, status=500)

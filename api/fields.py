@@ -40,7 +40,6 @@ class IdField(serializers.Field[int, str | int, str, Any]):
         return number
 
     def to_representation(self, value: int) -> str:
-        """Return the id as a decimal string."""
         return str(value)
 
 
@@ -48,7 +47,6 @@ class TextField(serializers.CharField):
     """A string. DRF's own field also accepts numbers."""
 
     def to_internal_value(self, data: object) -> str:
-        """Return the text. Raises ValidationError for other types."""
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))

@@ -16,11 +16,8 @@ MAX_LIMIT = 200
 
 
 class HasId(Protocol):
-    """Anything with an id."""
-
     @property
-    def id(self) -> int:
-        """The id by which lists are ordered."""
+    def id(self) -> int: ...
 
 
 _Item = TypeVar("_Item", bound=HasId)

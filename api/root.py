@@ -57,5 +57,4 @@ class RootView(APIView):
         parameters=[schema.IF_NONE_MATCH],
     )
     def get(self, request: Request) -> Response:
-        """Return the list of endpoints."""
         return Response({"endpoints": endpoints(), "schema": "/schema", "docs": "/docs"})

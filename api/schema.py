@@ -54,7 +54,6 @@ class TextSchema(OpenApiSerializerFieldExtension):
     target_class = "api.fields.TextField"
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Return the field's schema, with the bounds of its length and a pattern."""
         schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
         if direction == "request":
             seen = r"[^\s\x00\x1c-\x1f\x85]" if self.target.trim_whitespace else r"[^\x00]"

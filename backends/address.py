@@ -1,23 +1,15 @@
-"""Where a Redis or Valkey server listens, parsed from its URL."""
+"""Where a Redis or Valkey server listens."""
 
 import re
 import socket
 import ssl
-from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from redis.connection import parse_url
 
 TAKES = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS"
-_VERIFY_MODES = {
-    "none": ssl.CERT_NONE,
-    "optional": ssl.CERT_OPTIONAL,
-    "required": ssl.CERT_REQUIRED,
-}
-_TLS_OPTIONS = frozenset(
-    ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
-)
+_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+_KNOWN = {"host", "port", "db", "username", "password", "connection_class"}
 
 
 class Address(NamedTuple):
@@ -31,55 +23,50 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> "Address":
-        """Parse a URL. redis-py reads it, so it means what it means to Celery.
+        """Parse a URL with redis-py, so that it means the same to Celery.
 
-        With rediss:// the query may set ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs
-        (none, optional or required) and ssl_check_hostname. Raises ValueError, whose text never
-        quotes the URL, because it may hold a password.
+        The query of a rediss:// URL may set ssl_ca_certs, ssl_certfile, ssl_keyfile, and
+        ssl_cert_reqs=none. Raises ValueError, which never quotes the URL and its password.
         """
-        scheme, path = url.partition("://")[0], urlsplit(url).path
-        if scheme not in {"redis", "rediss"} or not re.fullmatch(r"/?\d*", path):
-            raise ValueError(f"the form is {TAKES}")
+        if not re.match(r"rediss?://[^/]*(/\d*)?(\?|$)", url):
+            raise ValueError
+        has_tls = url.startswith("rediss")
         parts = parse_url(url)
-        options = {name: value for name, value in parts.items() if name.startswith("ssl_")}
-        known = {"host", "port", "db", "username", "password", "connection_class"}
-        allowed = known | _TLS_OPTIONS if scheme == "rediss" else known
-        if unknown := sorted(parts.keys() - allowed):
-            raise ValueError(f"the option {unknown[0]} is unknown for {scheme}://")
-        password = parts.get("password")
-        named = (parts["username"], password) if parts.get("username") else (password,)
+        if unknown := parts.keys() - _KNOWN - (_TLS if has_tls else set()):
+            raise ValueError(f"the option {min(unknown)} is unknown")
+        names = ("username", "password") if "username" in parts else ("password",)
         return cls(
             host=parts.get("host", "localhost"),
             port=parts.get("port", 6379),
             database=parts.get("db", 0),
-            credentials=named if password else (),
-            tls=_context(options) if scheme == "rediss" else None,
+            credentials=tuple(parts[name] for name in names if "password" in parts),
+            tls=_tls(**{name: parts[name] for name in parts.keys() & _TLS}) if has_tls else None,
         )
 
     def connect(self, timeout_seconds: float) -> socket.socket:
-        """Return a connected socket, with TLS established where it is used. Raises OSError."""
+        """Return a connected socket, encrypted if the URL asks for it. Raises OSError."""
         plain = socket.create_connection((self.host, self.port), timeout_seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls is None:
             return plain
-        try:
+        with plain:  # closed unless the handshake succeeds, which detaches it
             return self.tls.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
 
 
-def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    verify_mode = options.get("ssl_cert_reqs", "required")
-    if verify_mode not in _VERIFY_MODES:
-        raise ValueError(f"ssl_cert_reqs must be one of {', '.join(_VERIFY_MODES)}")
+def _tls(
+    ssl_ca_certs: str | None = None,
+    ssl_certfile: str | None = None,
+    ssl_keyfile: str | None = None,
+    ssl_cert_reqs: str = "required",
+) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-        if "ssl_certfile" in options:
-            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+        context = ssl.create_default_context(cafile=ssl_ca_certs)
+        if ssl_certfile:
+            context.load_cert_chain(ssl_certfile, ssl_keyfile)
     except OSError as error:
-        raise ValueError(f"its certificate files can't be loaded: {error.strerror}") from error
-    checks_host = options.get("ssl_check_hostname", verify_mode != "none")
-    context.check_hostname = bool(checks_host)
-    context.verify_mode = _VERIFY_MODES[verify_mode]
+        raise ValueError(f"its certificate files can't be loaded: {error}") from error
+    if ssl_cert_reqs not in {"none", "required"}:
+        raise ValueError("ssl_cert_reqs is neither none nor required")
+    if ssl_cert_reqs == "none":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -66,27 +66,22 @@ class Connection:
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._socket = address.connect(timeout_seconds)
-        weakref.finalize(self, self._socket.close)  # a thread that ends drops its connection
+        self.close = weakref.finalize(self, self._socket.close)  # also called when a thread ends
         # hiredis's type stubs are narrower than what it accepts, here and below.
         self._reader = hiredis.Reader(ConnectionError, Refusal, notEnoughData=_INCOMPLETE)  # type: ignore[arg-type]
         self._buffer = bytearray(BUFFER_BYTES)
         self._loaded: set[str] = set()
-        try:
-            self.run_id = self._greet(address)
-        except CommandRefused as error:
-            self.close()
-            raise ConnectionError(str(error)) from error
-        except BaseException:
-            self.close()
-            raise
-
-    def _greet(self, address: Address) -> bytes:
-        """Authenticate, select the database, and return the id of the server process."""
+        self._process_id = os.getpid()
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         hello: list[Command] = [("AUTH", *address.credentials)] if address.credentials else []
-        hello += [("SELECT", address.database)] if address.database else []
-        *_, info = self.ask(*hello, ("INFO", "server"))
+        try:
+            *_, info = self.ask(*hello, ("SELECT", address.database), ("INFO", "server"))
+        except CommandRefused as error:
+            raise ConnectionError(str(error)) from error
         assert isinstance(info, bytes)
-        return next(line for line in info.splitlines() if line.startswith(b"run_id:"))[7:]
+        # The id of the server process.
+        self.run_id = next(x for x in info.splitlines() if x.startswith(b"run_id:"))[7:]
 
     def ask(self, *commands: Command, meanwhile: Callable[[], None] | None = None) -> list[Reply]:
         """Send the commands as one buffer and return their replies.
@@ -125,26 +120,17 @@ class Connection:
             self._loaded.add(script.sha)
         return ("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
-    def set_timeout(self, seconds: float) -> None:
-        """Bound each wait for the server."""
-        self._socket.settimeout(seconds)
+    def is_ready(self, timeout_seconds: float) -> bool:
+        """Prepare for commands that each take so long at most. False if the server hung up.
 
-    def has_ended(self) -> bool:
-        """Return whether the server has hung up. Between commands a live server sends nothing."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def close(self) -> None:
-        """Close the socket; the connection can't be used any more."""
-        self._socket.close()
+        Between commands a live server sends nothing.
+        """
+        self._socket.settimeout(timeout_seconds)
+        return self._process_id == os.getpid() and not self._poll.poll(0)
 
 
 class _Thread(threading.local):
-    """A thread's connection to one server, and the process that opened it."""
-
     connection: Connection | None = None
-    process_id = 0
 
 
 class Server:
@@ -172,8 +158,8 @@ class Server:
             try:
                 yield connection
             except BaseException:
-                connection.close()
                 self._thread.connection = None
+                connection.close()
                 raise
         except OSError as error:
             self.breaker.trip()
@@ -184,16 +170,10 @@ class Server:
         self.breaker.reset()
 
     def _open(self, timeout_seconds: float) -> Connection:
-        thread = self._thread
-        connection = thread.connection
-        if connection is None or thread.process_id != os.getpid() or connection.has_ended():
-            if connection is not None:  # after a fork this closes only the child's copy
-                connection.close()
-            thread.connection = None
-            thread.connection = connection = Connection(self.address, timeout_seconds)
-            thread.process_id = os.getpid()
-        else:
-            connection.set_timeout(timeout_seconds)
+        connection = self._thread.connection
+        if connection is None or not connection.is_ready(timeout_seconds):
+            self._thread.connection = None  # its destruction closes it
+            connection = self._thread.connection = Connection(self.address, timeout_seconds)
         return connection
 
 

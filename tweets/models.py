@@ -36,7 +36,7 @@ class TweetQuerySet(models.QuerySet["Tweet"]):
     def page(self, window: Window) -> Page[DisplayedTweet]:
         """Return the newest tweets within the window."""
         rows = window.select(self).values_list(*_DISPLAYED_FIELDS)
-        return Page.cut([DisplayedTweet(*row) for row in rows], window.limit)
+        return Page.cut([DisplayedTweet._make(row) for row in rows], window.limit)
 
     def displayed(self, tweet_id: int) -> DisplayedTweet | None:
         """Return one tweet, or None if there is none with that id."""

@@ -22,12 +22,13 @@ class TweetJSON(TypedDict):
 
 def to_json(tweet: DisplayedTweet) -> TweetJSON:
     """Return the tweet as the API shows it."""
+    tweet_id, author_id, username, message, created_at = tweet
     return {
-        "id": str(tweet.id),
-        "userId": str(tweet.author_id),
-        "userName": tweet.username,
-        "message": tweet.message,
-        "createdAt": tweet.created_at,
+        "id": str(tweet_id),
+        "userId": str(author_id),
+        "userName": username,
+        "message": message,
+        "createdAt": created_at,
     }
 
 

@@ -49,26 +49,22 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not generic at ru
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Return users with both counts, in one query."""
         counts = {"follower_count": count_of("followed"), "follow_count": count_of("follower")}
         users: QuerySet[User] = super().get_queryset(request)
         return users.annotate(**counts)
 
     @admin.display(description="followers")
     def followers(self, user: User) -> str:
-        """Return the number of followers, linked to their list."""
         count = cast(Any, user).follower_count
         return listing_link("users_follow", "followed", user, f"{count:,}")
 
     @admin.display(description="follows")
     def following(self, user: User) -> str:
-        """Return the number of accounts that the user follows, linked to their list."""
         count = cast(Any, user).follow_count
         return listing_link("users_follow", "follower", user, f"{count:,}")
 
     @admin.display(description="tweets")
     def tweets(self, user: User) -> str:
-        """Return a link to the user's tweets."""
         return listing_link("tweets_tweet", "author", user, "their tweets")
 
 

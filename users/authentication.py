@@ -1,7 +1,6 @@
 """Token authentication."""
 
 import knox.auth
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.crypto import hash_token
 from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
@@ -42,19 +41,3 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         user = User.from_db(None, BEARER_FIELDS, row)
         bearer: tuple[User, AuthToken] = self.validate_user(AuthToken(digest=digest, user=user))
         return bearer
-
-
-class TokenScheme(OpenApiAuthenticationExtension):
-    """Token authentication in the OpenAPI document."""
-
-    target_class = TokenAuthentication
-    name = "token"
-
-    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        """Return the header that carries the token."""
-        return {
-            "type": "apiKey",
-            "in": "header",
-            "name": "Authorization",
-            "description": "`Token ` and a token from `POST /auth/login`.",
-        }

@@ -48,7 +48,6 @@ class LoginView(APIView):
         return LOGINS if self.request.method == "POST" else "requests"
 
     def get_throttles(self) -> list[BaseThrottle]:
-        """Return the limit that applies."""
         return [LoginLimit() if self.throttle_scope == LOGINS else Limit()]
 
     def get_authenticate_header(self, request: Request) -> str:

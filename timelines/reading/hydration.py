@@ -51,5 +51,5 @@ def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> Hydrated:
         rows = cursor.fetchall()
     if not rows:
         raise User.DoesNotExist
-    tweets = [DisplayedTweet(*row) for _, *row in rows if row[0] is not None]
+    tweets = [DisplayedTweet._make(row[1:]) for row in rows if row[1] is not None]
     return Hydrated(rows[0][0], tweets)

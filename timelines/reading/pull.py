@@ -81,7 +81,7 @@ class Snapshot(NamedTuple):
 def page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
     """Return the newest tweets of the home timeline within the window."""
     rows = _execute(PAGE, reader_id, window, window.limit + 1)
-    return Page.cut([DisplayedTweet(*row) for row in rows], window.limit)
+    return Page.cut([DisplayedTweet._make(row) for row in rows], window.limit)
 
 
 def snapshot(reader_id: int) -> Snapshot:

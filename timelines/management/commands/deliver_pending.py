@@ -10,8 +10,6 @@ from timelines.models import FanOut
 
 
 class Command(BaseCommand):
-    """Do the workers' work in this process."""
-
     help = (
         "Deliver and retract pending tweets in this process until no fan-out is due, then report "
         "what was done and what is left. Workers do this all the time. Use the command when no "
@@ -19,7 +17,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
-        """Run rounds until one finds nothing."""
         total = Round()
         with Progress() as progress:
             task = progress.add_task("Delivering", total=FanOut.objects.count())

@@ -12,8 +12,6 @@ from timelines.models import FanOut
 
 
 class Command(BaseCommand):
-    """Report how far behind the workers are."""
-
     help = (
         "Report the number of pending fan-outs, the age of the oldest, how many of them fail, "
         "which workers answer, and how many wake-ups are queued. A backlog consists of rows in "
@@ -21,7 +19,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
-        """Print one line for each figure."""
         counts = FanOut.objects.aggregate(
             pending=Count("id"),
             failing=Count("id", filter=Q(attempts__gt=0)),

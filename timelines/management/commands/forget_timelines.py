@@ -11,19 +11,15 @@ from timelines.management.readers import add_readers, reader_ids
 
 
 class Command(BaseCommand):
-    """Drop home timelines from Redis."""
-
     help = (
         "Drop home timelines from Redis: those of the named users, or all with --all. Nothing is "
         "lost: the next read of each comes from Postgres and rebuilds it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add USER... and --all."""
         add_readers(parser, all_by_default=False)
 
     def handle(self, *, users: list[str], **options: Any) -> None:
-        """Drop them and report how many."""
         ids = reader_ids(users, everybody=options["all"])
         with Progress() as progress:
             for reader_id in progress.track(ids, description="Forgetting"):

@@ -11,8 +11,6 @@ from timelines.reading.rebuild import rebuild
 
 
 class Command(BaseCommand):
-    """Rebuild home timelines from Postgres."""
-
     help = (
         "Rebuild home timelines from Postgres: those of the named users, or with --all those of "
         "all users who have a list in Redis. Meanwhile readers are served from Postgres. You never "
@@ -20,11 +18,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add USER... and --all."""
         add_readers(parser, all_by_default=False)
 
     def handle(self, *, users: list[str], **options: Any) -> None:
-        """Rebuild them and report how many."""
         ids = reader_ids(users, everybody=options["all"])
         with Progress() as progress:
             rebuilt = sum(

@@ -15,8 +15,6 @@ SHOWN_IDS = 10  # how many missing tweets are named per list
 
 
 class Command(BaseCommand):
-    """Compare home timelines in Redis with Postgres."""
-
     help = (
         "Compare the home timelines in Redis with Postgres: all of them, or those of the named "
         "users. 'Believed' lists are those that readers are served from. A list is not believed "
@@ -27,7 +25,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add USER..., --sample and --repair."""
         add_readers(parser, all_by_default=True)
         parser.add_argument(
             "--sample", type=int, metavar="N", help="compare only N of them, at random"

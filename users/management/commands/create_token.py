@@ -14,7 +14,6 @@ class Command(BaseCommand):
     help = "Create a token for a user and print it. It can't be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add USERNAME and --days."""
         parser.add_argument("username")
         parser.add_argument(
             "--days",

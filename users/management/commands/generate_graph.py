@@ -11,8 +11,6 @@ from users import graph
 
 
 class Command(BaseCommand):
-    """Generate and load a follow graph."""
-
     help = (
         "Generate a follow graph and load it: users with the ids 1 to --users, whose numbers of "
         "followers have a power law, as Twitter's do. The same seed generates the same graph, and "
@@ -20,7 +18,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the graph's size and seed."""
         parser.add_argument(
             "--users", type=int, default=10_000, help="number of users (default 10,000)"
         )

@@ -18,8 +18,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Command(BaseCommand):
-    """Load a follow graph from an edge list."""
-
     help = (
         "Load who follows whom from an edge list. Each line has the follower's id and the followed "
         "user's id, separated by a comma, tab or spaces. The file may have a header line and may "
@@ -28,7 +26,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add FILE, or - for standard input."""
         parser.add_argument("file", help="the edge list, or - to read standard input")
 
     def handle(self, *, file: str, **options: Any) -> None:
