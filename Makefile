@@ -1,23 +1,23 @@
-# `make up` and `make test` need nothing but Python 3.11 or later; everything lands in .venv.
+# `make up` and `make test` need only Python 3.11 or later. They install everything into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: up test faults bench check format proto schema constraints clean
 
-up: .venv/local.stamp  ## everything on this machine, until Ctrl-C
+up: .venv/local.stamp  ## run all parts on this machine until Ctrl-C
 	@exec $(BIN)/python -m twit.local
 
-test: .venv/dev.stamp  ## the whole test suite
+test: .venv/dev.stamp  ## run all tests except the faults
 	@exec $(BIN)/python -m pytest -n auto --ignore tests/faults
 
-faults: .venv/dev.stamp  ## kill everything, ten storms too, and print what it cost (20 minutes)
+faults: .venv/dev.stamp  ## kill, freeze and fill real processes, and print what each fault costs (30 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
 
-bench: .venv/bench.stamp  ## what it costs, beside what else one could use (6 minutes, 4 GB)
+bench: .venv/bench.stamp  ## measure speed and memory, compared with other projects (7 minutes, 4 GB)
 	@exec $(BIN)/python -m benchmarks --save
 
-check: .venv/dev.stamp  ## lint, types, contracts, migrations
+check: .venv/dev.stamp  ## check style, types, import contracts, migrations and generated code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
@@ -26,7 +26,7 @@ check: .venv/dev.stamp  ## lint, types, contracts, migrations
 	@$(MAKE) --no-print-directory proto schema
 	git diff --exit-code -- timelines/lists/tweet_lite_pb2.py timelines/lists/tweet_lite_pb2.pyi openapi.yml
 
-format: .venv/dev.stamp  ## rewrite the code as ruff has it
+format: .venv/dev.stamp  ## reformat the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -4,6 +4,7 @@
 under its own name.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -48,20 +49,16 @@ def no_such(kind: str, id_: int | str) -> NotFound:
     return NotFound(f"There is no {kind} {id_}.")
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Return the response to a request that Django rejects before any view sees it."""
-    return JsonResponse({"detail": "Bad request."}, status=400)
+def _handler(status: int, detail: str) -> Callable[..., JsonResponse]:
+    """Return a handler of errors outside of DRF's views."""
+
+    def handle(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+        return JsonResponse({"detail": detail.format(path=request.path)}, status=status)
+
+    return handle
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Return the response to a form that fails the CSRF check, for example."""
-    return JsonResponse({"detail": "Permission denied."}, status=403)
-
-
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Return the response to a path that no view serves."""
-    return JsonResponse({"detail": f"There is nothing at {request.path}."}, status=404)
-
-
-def server_error(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"detail": "Internal server error."}, status=500)
+bad_request = _handler(400, "Bad request.")
+permission_denied = _handler(403, "Permission denied.")
+not_found = _handler(404, "There is nothing at {path}.")
+server_error = _handler(500, "Internal server error.")

@@ -1,7 +1,7 @@
 """JSON in and out."""
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from rest_framework import parsers
@@ -17,19 +17,13 @@ class JSONRenderer(BaseRenderer):
     charset = None  # JSON is UTF-8 by definition
 
     def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
+        self, data: Any, media_type: str | None = None, context: Mapping[str, Any] | None = None
     ) -> bytes:
-        """Return UTF-8 bytes, with datetimes as RFC 3339 in UTC with a Z.
-
-        They are indented if `renderer_context` says so, as the browsable API does.
-        """
+        """Return UTF-8 bytes, with datetimes as RFC 3339 in UTC. The browsable API indents them."""
         if data is None:
             return b""
         option = orjson.OPT_UTC_Z
-        if renderer_context and "indent" in renderer_context:
+        if context and "indent" in context:
             option |= orjson.OPT_INDENT_2
         # Error messages may be lazy translations, which str() resolves.
         return orjson.dumps(data, default=str, option=option)
@@ -38,14 +32,9 @@ class JSONRenderer(BaseRenderer):
 class JSONParser(parsers.JSONParser):
     """Parses with the standard library. It accepts lone surrogates, so that the field is blamed."""
 
-    def parse(
-        self,
-        stream: IO[bytes],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
         """Return the body's value. Raises ParseError unless it is JSON in UTF-8."""
         try:
-            return super().parse(stream, media_type, parser_context)
+            return super().parse(*args, **kwargs)
         except RecursionError:
             raise ParseError("JSON parse error - nested too deeply.") from None

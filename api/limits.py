@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -11,10 +11,6 @@ from rest_framework.throttling import BaseThrottle
 
 from api import access
 from backends import valkey
-
-if TYPE_CHECKING:  # DRF imports this module as one of its default settings
-    from rest_framework.views import APIView
-
 
 LOGINS = "logins"
 # Requests, and the seconds of their window.
@@ -41,10 +37,9 @@ def rate(scope: str) -> tuple[int, int] | None:
 
 
 def count(scope: str, counters: Sequence[str], by: int = 1) -> Usage | None:
-    """Add to every counter and return the usage of the fullest, or None if nothing is limited.
+    """Add to every counter. Return the usage of the fullest, or None if nothing is limited.
 
-    A window begins with its first request. Without Redis nothing is limited: serving is more
-    important.
+    Without Redis nothing is limited, because serving is more important.
     """
     limit = rate(scope)
     if limit is None:
@@ -68,11 +63,12 @@ class Limit(BaseThrottle):
     X-RateLimit-Limit and -Remaining count requests; -Reset is in seconds since 1970.
     """
 
+    scope = ""  # for subclasses
     seconds_left = 0
 
-    def allow_request(self, request: Request, view: "APIView") -> bool:
+    def allow_request(self, request: Request, view: Any) -> bool:
         """Count the request and return whether it is within its limit."""
-        scope = getattr(view, "throttle_scope", "requests")
+        scope = self.scope or getattr(view, "throttle_scope", "requests")
         usage = count(scope, self.counters(scope, request))
         if usage is None:
             return True

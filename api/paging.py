@@ -69,16 +69,8 @@ class Window:
             raise ValidationError(errors)
         return cls(**asked)
 
-    @property
-    def asks_for_newest(self) -> bool:
-        """Whether the window has no upper bound."""
-        return self.max_id == MAX_ID
-
     def select(self, rows: _Rows) -> _Rows:
-        """Return the rows within the bounds, newest first, and one more than `limit`.
-
-        The extra row tells `Page.cut` whether there are more, without a count.
-        """
+        """Return the rows within the bounds, newest first, and one more for `Page.cut`."""
         within = rows.filter(id__lt=self.max_id, id__gt=self.since_id)
         return within.order_by("-id")[: self.limit + 1]
 
@@ -102,10 +94,7 @@ def absolute_address(request: Request) -> str:
 def page_response(
     request: Request, window: Window, page: Page[_Item], to_json: Callable[[_Item], object]
 ) -> Response:
-    """Return the page as a JSON array, with an RFC 8288 `Link` header.
-
-    `next` leads to older items and is absent at the window's end. `prev` leads to newer items.
-    """
+    """Return the page as a JSON array. `Link` (RFC 8288) leads to older and newer ones."""
     body = [to_json(item) for item in page.items]
     if not body:
         return Response(body)

@@ -33,6 +33,11 @@ class Endpoint(serializers.Serializer[None]):
 class Root(serializers.Serializer[None]):
     """An overview of the API."""
 
+    example = {
+        "endpoints": [{"method": "GET", "path": "/tweets", "summary": "All tweets"}],
+        "schema": "/schema",
+        "docs": "/docs",
+    }
     endpoints = Endpoint(many=True, help_text="All endpoints.")
     schema = serializers.CharField(help_text="The address of the OpenAPI document.")
     docs = serializers.CharField(help_text="The address of the interactive documentation.")
@@ -44,17 +49,6 @@ class RootView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @schema.described(
-        summary="All endpoints",
-        status=200,
-        response=Root,
-        description="An overview of the API.",
-        response_example={
-            "endpoints": [{"method": "GET", "path": "/tweets", "summary": "All tweets"}],
-            "schema": "/schema",
-            "docs": "/docs",
-        },
-        parameters=[schema.IF_NONE_MATCH],
-    )
+    @schema.described(summary="All endpoints", returns=Root, parameters=[schema.IF_NONE_MATCH])
     def get(self, request: Request) -> Response:
         return Response({"endpoints": endpoints(), "schema": "/schema", "docs": "/docs"})

@@ -1,6 +1,7 @@
 """The OpenAPI document: what operations share, beyond what drf-spectacular reads from the code."""
 
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
@@ -64,34 +65,31 @@ class TextSchema(OpenApiSerializerFieldExtension):
 def described(
     *,
     summary: str,
-    status: int,
-    description: str,
-    response: Any = None,
-    response_example: Any = None,
+    status: int = 200,
+    returns: Any = None,
     errors: Sequence[int] = (),
     parameters: Sequence[OpenApiParameter] = (),
-    request: Any = empty,
-    request_example: Any = None,
+    takes: Any = empty,
 ) -> Callable[[_View], _View]:
     """Return a decorator that describes an operation.
 
-    `status`, `description`, `response` (a serializer) and `response_example` tell of its success;
-    `errors` are the status codes that not every operation shares.
+    It takes one serializer and returns another, or fails with one of `errors`, beside the status
+    codes that all operations share. A serializer's `example` becomes the document's.
     """
-    examples = []
-    if request_example is not None:
-        examples.append(OpenApiExample("Request", request_example, request_only=True))
-    if response_example is not None:
-        example = OpenApiExample(
-            "Response", response_example, response_only=True, status_codes=[str(status)]
+    examples = [
+        OpenApiExample(name, getattr(serializer, "child", serializer).example, **only)
+        for name, serializer, only in (
+            ("Request", takes, {"request_only": True}),
+            ("Response", returns, {"response_only": True, "status_codes": [str(status)]}),
         )
-        examples.append(example)
+        if hasattr(getattr(serializer, "child", serializer), "example")
+    ]
     return extend_schema(
         summary=summary,
         parameters=[*parameters],
-        request=request,
+        request=takes,
         responses={
-            status: OpenApiResponse(response, description),
+            status: OpenApiResponse(returns, HTTPStatus(status).phrase),
             **{number: OpenApiResponse(_ERROR, PROBLEMS[number]) for number in errors},
         },
         examples=examples,
@@ -99,10 +97,7 @@ def described(
 
 
 def parameter(
-    name: str,
-    kind: Literal["path", "query", "header"],
-    schema: Mapping[str, Any],
-    description: str,
+    name: str, kind: Literal["path", "query", "header"], schema: Mapping[str, Any], description: str
 ) -> OpenApiParameter:
     """Return a parameter that is passed in the path, the query or a header."""
     return OpenApiParameter(name, dict(schema), kind, description=description)

@@ -13,10 +13,7 @@ _thread = threading.local()
 
 
 def connect() -> None:
-    """Ensure that this thread has a live connection to Postgres. Raises Django's database errors.
-
-    A persistent connection is checked by polling its socket, without a query.
-    """
+    """Ensure that this thread has a live connection. Raises Django's database errors."""
     connection.close_if_health_check_failed()
     connection.ensure_connection()
 

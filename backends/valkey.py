@@ -44,10 +44,7 @@ class CommandRefused(Exception):
 
 
 class Unavailable(Exception):
-    """The server is down, frozen, out of memory, or refuses for another reason.
-
-    A command may have been carried out nevertheless.
-    """
+    """The server is down, frozen or full. It may have carried out a command nevertheless."""
 
 
 class Script:
@@ -59,10 +56,7 @@ class Script:
 
 
 class Connection:
-    """One connection to a server. It speaks RESP2, so every reply answers one command.
-
-    Opening it raises OSError, also when the server refuses to serve.
-    """
+    """One connection to a server, in RESP2: each reply answers a command. Raises OSError."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._socket = address.connect(timeout_seconds)
@@ -84,10 +78,9 @@ class Connection:
         self.run_id = next(x for x in info.splitlines() if x.startswith(b"run_id:"))[7:]
 
     def ask(self, *commands: Command, meanwhile: Callable[[], None] | None = None) -> list[Reply]:
-        """Send the commands as one buffer and return their replies.
+        """Send the commands as one buffer and return their replies. Raises CommandRefused, OSError.
 
-        `meanwhile` is called between sending and receiving. Raises CommandRefused for the first
-        error among the replies, and OSError.
+        `meanwhile` is called while the server works.
         """
         self.send(b"".join(map(hiredis.pack_command, commands)))  # type: ignore[arg-type]
         if meanwhile:
@@ -121,10 +114,7 @@ class Connection:
         return ("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
     def is_ready(self, timeout_seconds: float) -> bool:
-        """Prepare for commands that each take so long at most. False if the server hung up.
-
-        Between commands a live server sends nothing.
-        """
+        """Set the timeout. Return False if the server hung up: a live one sends nothing unasked."""
         self._socket.settimeout(timeout_seconds)
         return self._process_id == os.getpid() and not self._poll.poll(0)
 
@@ -134,10 +124,7 @@ class _Thread(threading.local):
 
 
 class Server:
-    """A server with a circuit breaker and one connection per thread. Raises ValueError for its URL.
-
-    Connections are opened by their first command, and again in a forked process.
-    """
+    """A server with a circuit breaker and one connection per thread and process."""
 
     def __init__(self, url: str) -> None:
         self.address = Address.parse(url)

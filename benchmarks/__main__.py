@@ -1,4 +1,4 @@
-"""`python -m benchmarks [part ...]`: measure, print, and keep the results."""
+"""`python -m benchmarks [part ...]`: run the parts, print their tables, save the results."""
 
 import argparse
 import sys
@@ -17,31 +17,42 @@ PARTS = ("memory", *PAGES, *DELIVERIES)
 
 
 def main() -> int:
-    """Run the parts that are asked for; returns 1 if a target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What Twit costs.")
-    parser.add_argument("parts", nargs="*", help=f"all, or some of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="small worlds: does it work at all?")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/")
+    """Run the parts named on the command line. Return the exit code: 1 if a target was missed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure what Twit costs."
+    )
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--quick", action="store_true", help="use little data, to test the benchmarks"
+    )
+    parser.add_argument("--save", action="store_true", help="save to benchmarks/results/")
     asked = parser.parse_args()
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
-        parser.error(f"no such part: {', '.join(unknown)}")
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     results = run(asked.parts or PARTS, QUICK if asked.quick else FULL)
     if asked.save:
         report.save(results)
-    missed = [target.what for result in results for target in result.targets if not target.holds]
-    Console().print(f"Missed: {', '.join(missed)}" if missed else "All targets hold.")
+    missed = [
+        f"{result.title}: {target.what}"
+        for result in results
+        for target in result.targets
+        if not target.holds
+    ]
+    Console().print("\n- ".join(["Missed targets:", *missed]) if missed else "All targets are met.")
     return 1 if missed else 0
 
 
 def run(asked: Sequence[str], size: Size) -> list[Result]:
-    """Run those parts on servers of their own, and print each one's table."""
+    """Start servers, run the parts on them, and print each part's tables."""
     results = []
     with rig() as stack:
-        # These need Django, which needs the servers.
-        from benchmarks import deliveries, memory, pages
+        # These modules need Django, and Django needs the addresses of the servers.
+        from benchmarks import deliveries, fan_out_growth, latency, memory, page_growth, pages
 
-        parts = dict(zip(PARTS, (*memory.PARTS, *pages.PARTS, *deliveries.PARTS), strict=True))
+        modules = (memory, page_growth, pages, deliveries, latency, fan_out_growth)
+        in_order = (part for module in modules for part in module.PARTS)
+        parts = dict(zip(PARTS, in_order, strict=True))
         prepared = None
         for name in [name for name in PARTS if name in asked]:
             prepare, part = parts[name]

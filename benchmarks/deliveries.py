@@ -1,11 +1,9 @@
-"""Fan-out: one big account, many ordinary tweets, latency, and how it grows."""
+"""Fan-out of one tweet by a big account and of many ordinary tweets."""
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
 from itertools import chain, count
-from statistics import median, quantiles
 
 from benchmarks import load, measure, peers, rig, tasks, world
 from benchmarks.report import Result, Target
@@ -14,17 +12,19 @@ from tests.stack import Stack, wait_until
 from tests.valkey import client
 from timelines.delivery.tasks import fan_out
 from timelines.lists import store
-from timelines.lists.keys import list_key
 from tweets.models import Tweet
 from tweets.posting import post
 from users.models import Follow
 
-TWITTER_2013 = 347_000  # deliveries a second by the whole fleet (High Scalability, 8 July 2013)
+TWITTER_2013 = 347_000  # deliveries per second by the whole fleet (High Scalability, 8 July 2013)
 WORKERS = 2
 
 
 def prepare(stack: Stack, size: Size) -> None:
-    """Readers with full lists, who follow the big author; the ordinary authors; workers."""
+    """Create the authors and readers with full lists, and start workers.
+
+    All readers follow the big author.
+    """
     world.clear(stack)
     readers = range(1, size.readers + 1)
     world.add_follows(
@@ -36,13 +36,13 @@ def prepare(stack: Stack, size: Size) -> None:
 
 
 def until_delivered(started: float) -> float:
-    """Seconds from `started` until the outbox is empty."""
+    """Wait until the outbox is empty and return the seconds since `started`."""
     wait_until(world.nothing_pending, seconds=120, pause_seconds=0.002)
     return time.perf_counter() - started
 
 
 def drained(authors: range) -> float:
-    """Seconds until a tweet by each of the authors, all pending at once, is delivered."""
+    """Store one tweet by each author, then start delivery. Return the seconds that it took."""
     world.post(authors, len(authors))
     started = time.perf_counter()
     for _ in range(WORKERS):
@@ -51,7 +51,10 @@ def drained(authors: range) -> float:
 
 
 def big_account(stack: Stack, size: Size) -> list[Result]:
-    """One tweet to all readers; the ceiling; other projects' ways, to some of the readers."""
+    """Compare one tweet to all readers with the ceiling and with replays of other projects.
+
+    The replays deliver to only some of the readers.
+    """
     ceiling = load.Ceiling(stack.env["REDIS_URL"], range(1, size.readers + 1))
     some = range(1, size.peers_readers + 1)
     replays = peers.all_peers()
@@ -81,32 +84,35 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
         for name in series
     }
     spacing = store.MARK_SPACING
-    figures["Twit, every list tended once"] = spacing / sum(twit() for _ in range(spacing))
+    figures[f"Twit, {spacing} tweets, each list tended once"] = spacing / sum(
+        twit() for _ in range(spacing)
+    )
     return [
         Result(
             "Fan-out of one big account",
-            "deliveries a second",
+            "deliveries per second",
             figures | {"Twitter's whole fleet, 2013": TWITTER_2013},
             [
-                Target("Twit, of the ceiling", series.ratio("the ceiling", "Twit"), at_least=0.65),
+                Target("Twit over the ceiling", series.ratio("the ceiling", "Twit"), at_least=0.65),
                 *(
                     Target(f"Twit over {name}'s replay", series.ratio(name, "Twit"), at_least=times)
                     for name, times in (("Stream-Framework", 15), ("Mastodon", 60), ("Misskey", 2))
                 ),
             ],
-            f"{size.readers:,} followers, from commit until the outbox is empty, {WORKERS} worker "
-            f"processes; replays: {len(some):,} followers. A replay is a way to write, no project.",
+            f"{size.readers:,} followers, {WORKERS} worker processes, from the commit until the "
+            f"outbox is empty. Replays: {len(some):,} followers. A replay measures a way to write, "
+            "not the project's own throughput.",
         )
     ]
 
 
 def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
-    """Pending tweets of many authors; a task for each of them; the ceiling."""
+    """Compare pending tweets of many authors with one task per tweet and with the ceiling."""
     ceiling = load.Ceiling(stack.env["REDIS_URL"], range(1, size.readers + 1))
     authors = size.ordinary_authors
-    some = authors[::5]  # the plain way takes long
+    some = authors[::5]  # because one task per tweet takes long
 
-    def plain() -> float:
+    def one_task_per_tweet() -> float:
         newest = Tweet.objects.order_by("-id").values_list("id", flat=True).first() or 0
         world.post(authors, len(authors))
         world.sql("TRUNCATE timelines_fanout")
@@ -124,7 +130,7 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
 
     contenders = {
         "Twit": lambda: drained(authors) / followers(authors),
-        "a task that delivers its own tweet": plain,
+        "one task per tweet": one_task_per_tweet,
         "the ceiling": lambda: ceiling.seconds() / size.readers,
     }
     series = measure.in_rounds("many ordinary tweets", contenders, size.rounds)
@@ -132,14 +138,14 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
     return [
         Result(
             "Fan-out of many ordinary tweets",
-            "deliveries a second",
+            "deliveries per second",
             {name: 1 / series.median(name) for name in series}
-            | {"Twit, tweets a second": 1 / series.median("Twit") / mean},
+            | {"Twit, tweets per second": 1 / series.median("Twit") / mean},
             [
-                Target("Twit, of the ceiling", series.ratio("the ceiling", "Twit"), at_least=0.35),
+                Target("Twit over the ceiling", series.ratio("the ceiling", "Twit"), at_least=0.35),
                 Target(
-                    "Twit over a task for each tweet",
-                    series.ratio("a task that delivers its own tweet", "Twit"),
+                    "Twit over one task per tweet",
+                    series.ratio("one task per tweet", "Twit"),
                     at_least=4,
                 ),
             ],
@@ -150,97 +156,8 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
 
 
 def followers(authors: range) -> int:
-    """How many followers those authors have, all together."""
+    """Return how many followers those authors have in total."""
     return Follow.objects.filter(followed_id__in=authors).count()
 
 
-def latency(stack: Stack, size: Size) -> list[Result]:
-    """From the POST until the entry is in a follower's list; a task that does nothing."""
-    link = load.connect(rig.start_web(stack))
-    author = size.ordinary_authors[len(size.ordinary_authors) // 2]
-    reader = Follow.objects.filter(followed_id=author).values_list("follower_id", flat=True)[0]
-    key = list_key(reader)
-    valkey = client()
-    body = json.dumps({"userId": author, "message": "Has it arrived?"}).encode()
-    request = load.Call("POST", "/tweets", body)
-
-    def arrival() -> None:
-        before = valkey.llen(key)
-        load.over_http(link, request)
-        while valkey.llen(key) == before:
-            time.sleep(0.0001)
-
-    def settle() -> None:
-        wait_until(world.nothing_pending)
-        time.sleep(0.005)
-
-    contenders = {
-        "until the entry is in the list": arrival,
-        "until the POST is answered": lambda: load.over_http(link, request),
-        "round trip of a task that does nothing": lambda: tasks.nothing.delay().get(),
-    }
-    taken = measure.one_by_one("latency", contenders, size.rounds * size.calls, settle)
-    percentiles = {name: quantiles(taken[name], n=100) for name in taken}
-    return [
-        Result(
-            "Latency of a tweet",
-            "milliseconds",
-            {
-                f"{name}, p{percent}": 1000 * percentiles[name][percent - 1]
-                for name in contenders
-                for percent in (50, 99)
-            },
-            [
-                Target(
-                    "arrival over the empty task's round trip, p50",
-                    median(taken["until the entry is in the list"])
-                    / median(taken["round trip of a task that does nothing"]),
-                    at_most=2,
-                )
-            ],
-            "One client on an idle system; the task's round trip is Celery's own delay().get().",
-        )
-    ]
-
-
-def growth(stack: Stack, size: Size) -> list[Result]:
-    """As many deliveries, by tweets of authors with few and with many followers."""
-    counts = [n for n in (100, 1_000, 10_000, 150_000) if n <= size.readers]
-    total = counts[-1]
-    authors, first = {}, size.ordinary_authors[-1] + 1
-    for n in counts:
-        authors[n] = range(first, first + total // n)
-        first += total // n
-    # Each time every list gets one entry: whether lists are in the processor's cache is no growth.
-    edges = (
-        (1 + number * n + place, author)
-        for n in counts
-        for number, author in enumerate(authors[n])
-        for place in range(n)
-    )
-    world.add_follows(edges, users=first)
-
-    def twit(n: int) -> float:
-        return drained(authors[n]) / total
-
-    contenders = {f"{n:,} followers": partial(twit, n) for n in counts}
-    series = measure.in_rounds("growth of fan-out", contenders, size.rounds)
-    many = [series.median(f"{n:,} followers") for n in counts if n >= 1_000]  # noqa: PLR2004
-    return [
-        Result(
-            "Fan-out by number of followers",
-            "microseconds a delivery",
-            {name: 1e6 * series.median(name) for name in series},
-            [
-                Target(
-                    "dearest over cheapest, from 1,000 followers",
-                    max(many) / min(many),
-                    at_most=1.5,
-                )
-            ],
-            f"{total:,} deliveries each time, one to every list.",
-        )
-    ]
-
-
-PARTS = ((prepare, big_account), (prepare, ordinary_tweets), (prepare, latency), (prepare, growth))
+PARTS = ((prepare, big_account), (prepare, ordinary_tweets))

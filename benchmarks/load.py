@@ -1,4 +1,4 @@
-"""Clients: of the web application in this process, of a web server, and of Valkey."""
+"""Load: requests to the application in this process, to a web server, and pushes to Valkey."""
 
 import http.client
 import io
@@ -19,8 +19,6 @@ FORKS = multiprocessing.get_context("fork")
 
 
 class Call(NamedTuple):
-    """A request."""
-
     method: str
     path: str
     body: bytes = b""
@@ -29,14 +27,14 @@ class Call(NamedTuple):
 
 @cache
 def application() -> Callable[..., Any]:
-    """The WSGI application, as a web server has it."""
+    """Return the WSGI application that a web server would serve."""
     from django.core.wsgi import get_wsgi_application
 
     return get_wsgi_application()
 
 
 def in_process(call: Call) -> bytes:
-    """Send the request through the whole WSGI application; returns the body."""
+    """Call the whole WSGI application with the request and return the response's body."""
     environ = {
         "REQUEST_METHOD": call.method,
         "PATH_INFO": call.path,
@@ -62,7 +60,7 @@ def in_process(call: Call) -> bytes:
 
 
 def over_http(link: http.client.HTTPConnection, call: Call) -> bytes:
-    """Send the request over the connection, which stays open; returns the body."""
+    """Send the request over the persistent connection and return the response's body."""
     link.request(call.method, call.path, call.body, {"Content-Type": "application/json"})
     response = link.getresponse()
     body = response.read()
@@ -71,7 +69,7 @@ def over_http(link: http.client.HTTPConnection, call: Call) -> bytes:
 
 
 def connect(address: str) -> http.client.HTTPConnection:
-    """A connection to the web server at that URL."""
+    """Return a connection to the web server at that URL. It opens with the first request."""
     url = urlsplit(address)
     assert url.hostname
     return http.client.HTTPConnection(url.hostname, url.port)
@@ -80,14 +78,17 @@ def connect(address: str) -> http.client.HTTPConnection:
 def seconds_a_request(
     address: str, calls: Sequence[Call], *, clients: int = 8, seconds: float = 2.0
 ) -> float:
-    """One over the successful requests a second of so many client processes at once."""
+    """Return the seconds per request, all clients taken together.
+
+    Each client is a process that repeats the calls for `seconds`, one request at a time.
+    """
     reports = []
     for number in range(clients):
         here, there = FORKS.Pipe()
         turned = [*calls[number % len(calls) :], *calls[: number % len(calls)]]
         arguments = (there, address, turned, seconds)
         FORKS.Process(target=_repeat, args=arguments, daemon=True).start()
-        there.close()  # so that a client's death is noticed
+        there.close()  # so that recv() fails if the client dies
         reports.append(here)
     return seconds / sum(int(here.recv()) for here in reports)
 
@@ -102,7 +103,7 @@ def _repeat(report: Connection, address: str, calls: Sequence[Call], seconds: fl
 
 
 class Ceiling:
-    """The most that Valkey takes: buffers made beforehand, two client processes, nothing else."""
+    """Valkey's highest push rate: two client processes only send commands packed beforehand."""
 
     def __init__(self, redis_url: str, follower_ids: Sequence[int]) -> None:
         self.pipes = []
@@ -115,7 +116,7 @@ class Ceiling:
             self.pipes.append(here)
 
     def seconds(self) -> float:
-        """How long it takes to push one entry onto all lists."""
+        """Push one entry onto all lists and return the seconds that it took."""
         started = time.perf_counter()
         for pipe in self.pipes:
             pipe.send("push")
@@ -132,7 +133,7 @@ def _push(orders: Connection, redis_url: str, packed: bytes, replies: int) -> No
     while True:
         orders.recv()
         link.sendall(packed)
-        left = replies  # each is one line
+        left = replies  # each reply is one line
         while left:
             left -= link.recv(1 << 20).count(b"\n")
         orders.send("done")

@@ -1,4 +1,4 @@
-"""Alternate measurements: A B A B, so that a noisy machine is unfair to none."""
+"""Measurements in turn: A B A B. Noise of the machine then affects all contenders alike."""
 
 import random
 import time
@@ -9,19 +9,22 @@ from rich.progress import track
 
 
 class Series(dict[str, list[float]]):
-    """What each contender needed, in seconds, in every round."""
+    """The seconds that each contender took, by name, one figure per round."""
 
     def median(self, name: str) -> float:
-        """The median of that contender's rounds."""
+        """Return the median of the contender's rounds, in seconds."""
         return median(self[name])
 
     def ratio(self, name: str, other: str) -> float:
-        """How many times as long `name` takes as `other`: the median of the rounds' ratios."""
+        """Return the time of `name` divided by the time of `other`: the median over the rounds."""
         return median(a / b for a, b in zip(self[name], self[other], strict=True))
 
 
 def in_rounds(title: str, contenders: Mapping[str, Callable[[], float]], rounds: int) -> Series:
-    """Let each contender tell its figure once a round; a first round is not counted."""
+    """Call each contender once per round and record the seconds that it returns.
+
+    An extra first round warms up and is not recorded.
+    """
     series = Series({name: [] for name in contenders})
     turns = [(number, name) for number in range(rounds + 1) for name in contenders]
     for number, name in track(turns, title.ljust(32)):
@@ -34,11 +37,12 @@ def in_rounds(title: str, contenders: Mapping[str, Callable[[], float]], rounds:
 def call_by_call(
     title: str, contenders: Mapping[str, Callable[[], object]], rounds: int, calls: int
 ) -> Series:
-    """The median seconds of one call of each contender, in every round.
+    """Return the median seconds of one call of each contender, one figure per round.
 
-    The calls alternate one by one, in changing order: each finds the processor's caches as any
-    other left them, as requests do in a server. In a loop of its own a small view fits into the
-    cache and takes half as long as it ever will in service.
+    The contenders take turns call by call, in random order. Each call then finds the processor's
+    caches filled by other code, as a request does in a server. In a loop of its own a small view
+    fits into the cache and takes half as long as it does in service. An extra first round warms up
+    and is not recorded.
     """
     rng = random.Random(1)  # noqa: S311 (repeatable, not secret)
     series = Series({name: [] for name in contenders})
@@ -61,7 +65,11 @@ def one_by_one(
     calls: int,
     settle: Callable[[], None],
 ) -> Series:
-    """The seconds of every single call, in turn, each after `settle`; the first 20 don't count."""
+    """Return the seconds of every single call.
+
+    The contenders take turns, and `settle` runs before each call. The first 20 calls of each
+    contender warm up and are not recorded.
+    """
     taken = Series({name: [] for name in contenders})
     for number in track(range(-20, calls), title.ljust(32)):
         for name, call in contenders.items():

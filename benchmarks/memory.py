@@ -1,4 +1,4 @@
-"""What an entry takes in Valkey."""
+"""How much memory an entry takes in Valkey."""
 
 from benchmarks import peers, world
 from benchmarks.report import Result, Target
@@ -7,16 +7,17 @@ from tests.stack import Stack
 from tests.valkey import client
 from timelines.lists import store
 
-ACTIVE_USERS_2013 = 150_000_000  # Twitter's (High Scalability, 8 July 2013)
+ACTIVE_USERS_2013 = 150_000_000  # of Twitter (High Scalability, 8 July 2013)
 
 
 def entries(stack: Stack, size: Size) -> list[Result]:
-    """Bytes an entry by the list's length, state included; beside what other projects keep."""
+    """Measure bytes per entry for several lengths of a list, and for other projects' structures."""
     reader = 1
     figures = {}
     for length in (1, 10, 100, 200, 400, world.CAP):
         world.materialise(reader, length)
-        figures[f"Twit, {length} entries"] = store.memory_bytes(reader) / length
+        name = f"Twit, {length} {'entry' if length == 1 else 'entries'}"
+        figures[name] = store.memory_bytes(reader) / length
     twit = figures[f"Twit, {world.CAP} entries"]
     for name, peer in peers.all_peers().items():
         key = f"memory:{name}"
@@ -35,17 +36,18 @@ def entries(stack: Stack, size: Size) -> list[Result]:
             "bytes",
             figures,
             [
-                Target(f"bytes an entry at {world.CAP} entries", twit, at_most=13),
-                Target("a sorted set over Twit", sorted_set / twit, at_least=7),
+                Target(f"bytes per entry, {world.CAP} entries", twit, at_most=13),
+                Target("sorted set over Twit", sorted_set / twit, at_least=7),
             ],
-            f"MEMORY USAGE, state included. {ACTIVE_USERS_2013:,} active users with {world.CAP} "
-            f"entries each would take {terabytes:.1f} TB.",
+            "Measured by MEMORY USAGE. Twit's figures include the state. "
+            f"{ACTIVE_USERS_2013:,} active users with {world.CAP} entries each would take "
+            f"{terabytes:.1f} TB.",
         )
     ]
 
 
 def prepare(stack: Stack, size: Size) -> None:
-    """Nothing is needed."""
+    """Do nothing: this part needs no users and no tweets."""
 
 
 PARTS = ((prepare, entries),)

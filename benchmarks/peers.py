@@ -1,7 +1,7 @@
-"""What other projects send to Redis to deliver one tweet, replayed through one client library.
+"""Replays of the commands that other projects send to Redis to deliver one tweet.
 
-The commands are read from each project's source. A replay says what a way to write costs; it is
-never that project's own throughput.
+The commands come from each project's source. All replays use redis-py. A replay measures what a way
+to write costs. It is never the project's own throughput.
 """
 
 import random
@@ -17,35 +17,35 @@ CLIENT_SECONDS = 60.0
 
 
 class Peer(ABC):
-    """One project's way: its feeds, `cap` entries long, and how it delivers."""
+    """How one project stores feeds, of `cap` entries each, and delivers a post to them."""
 
     cap: int
-    first_reader = 0  # added to readers' ids where the keys of two projects would be the same
+    first_reader = 0  # added to readers' ids where two projects would use the same keys
 
     def __init__(self) -> None:
         self.redis = client(CLIENT_SECONDS)
 
     @abstractmethod
     def key(self, reader: int) -> str:
-        """The key of that reader's feed."""
+        """Return the key of that reader's feed."""
 
     @abstractmethod
     def deliver(self, readers: Sequence[int], post: int) -> None:
-        """Bring that post to the feeds of the readers."""
+        """Send the commands that deliver the post to the readers' feeds."""
 
     def fill(self, readers: Sequence[int]) -> None:
-        """Feeds full to the project's own cap: one is made, the others are copies."""
+        """Create the readers' feeds, filled to the project's cap: copies of one feed."""
         template = f"template:{type(self).__name__}"
         self.make(template, range(world.FIRST_TWEET, world.FIRST_TWEET + self.cap))
         world.copy_key(template, [self.key(reader) for reader in readers])
 
     def make(self, key: str, posts: Sequence[int]) -> None:
-        """A feed of those posts: a sorted set."""
+        """Create a feed of those posts under that key, by default a sorted set."""
         self.redis.zadd(key, {str(post): post for post in posts})
 
 
 class Seed(Peer):
-    """Lists of protobufs under the bare user id, never trimmed; a round trip a follower."""
+    """Lists of protobufs, with the user id as key. Never trimmed. One round trip per follower."""
 
     cap = 800
 
@@ -62,7 +62,7 @@ class Seed(Peer):
 
 
 class StreamFramework(Peer):
-    """Sorted sets of 100, a round trip a follower; trimmed at random, once in 100 writes."""
+    """Sorted sets of 100. One round trip per follower, and a trim after a random 1% of writes."""
 
     cap = 100
 
@@ -79,7 +79,7 @@ class StreamFramework(Peer):
 
 
 class Mastodon(Peer):
-    """Sorted sets of 800, a job a follower, six round trips each."""
+    """Sorted sets of 800. One job per follower, which makes six round trips."""
 
     cap = 800
 
@@ -98,7 +98,7 @@ class Mastodon(Peer):
 
 
 class Misskey(Peer):
-    """Lists of 300 in one pipeline; trimmed at random, once in ten writes."""
+    """Lists of 300. One pipeline for all followers, and a trim after a random 10% of writes."""
 
     cap = 300
 
@@ -118,7 +118,7 @@ class Misskey(Peer):
 
 
 class BookWyrm(Peer):
-    """Sorted sets of 199 with two counters each, the whole audience in one transaction."""
+    """Sorted sets of 199, each with two counters. One transaction for all followers."""
 
     cap = 199
 
@@ -137,10 +137,10 @@ class BookWyrm(Peer):
 
 
 class DeathStarBench(Peer):
-    """Sorted sets under the bare user id, never trimmed, in one pipeline."""
+    """Sorted sets, with the user id as key. Never trimmed. One pipeline for all followers."""
 
     cap = 800
-    first_reader = 10_000_000  # the seed's keys are bare ids too
+    first_reader = 10_000_000  # the seed uses user ids as keys, too
 
     def key(self, reader: int) -> str:
         return str(self.first_reader + reader)
@@ -153,7 +153,7 @@ class DeathStarBench(Peer):
 
 
 def all_peers() -> dict[str, Peer]:
-    """The projects by name."""
+    """Return a replay of each project, by the project's name."""
     return {
         "the seed": Seed(),
         "Stream-Framework": StreamFramework(),

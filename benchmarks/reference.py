@@ -1,4 +1,4 @@
-"""Views to compare with, beside Twit's own."""
+"""Views to compare Twit's own views with, and the URLs of both."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from tweets.serializers import to_json
 from twit import urls
 from users.authentication import TokenAuthentication
 
-# The seed's schema: no index but the primary keys, and every tweet of the timeline in one answer.
+# The seed's schema has no indexes except the primary keys. Its query returns the whole timeline.
 SEED_TABLES = """
     CREATE TABLE seed_user (id serial PRIMARY KEY, username varchar(30) NOT NULL);
     CREATE TABLE seed_tweet (id serial PRIMARY KEY, user_id integer, message varchar(160));
@@ -49,26 +49,26 @@ class Empty(Guarded, APIView):
     """A DRF view that does nothing."""
 
     def get(self, request: Request) -> Response:
-        """An empty array."""
+        """Return an empty array."""
         return Response([])
 
     def post(self, request: Request) -> Response:
-        """Parse the body, and no more."""
+        """Parse the body and return the number of its members."""
         return Response({"parsed": len(request.data)}, 201)
 
 
 class Known(HomeTimelineViewSet):
-    """Twit's own home timeline where the API asks for tokens and counts requests."""
+    """Twit's home timeline with token authentication and a rate limit."""
 
     throttle_scope = "measured"
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        """Ask for tokens, although the API is open."""
+        """Return the authenticators of a closed API, although this API is open."""
         return [TokenAuthentication(), SessionAuthentication()]
 
 
 class TweetSerializer(serializers.ModelSerializer[Tweet]):
-    """A displayed tweet as one writes it first."""
+    """A displayed tweet, serialized in the most common way."""
 
     id = serializers.CharField()
     userId = serializers.CharField(source="author_id")  # noqa: N815 (the API's own names)
@@ -81,14 +81,14 @@ class TweetSerializer(serializers.ModelSerializer[Tweet]):
 
 
 class Textbook(Guarded, ListAPIView[Tweet]):
-    """The same tweets by a ModelSerializer; their ids are given, so no timeline is read."""
+    """The same tweets by a ModelSerializer. It reads no list: the tweets' ids are cached."""
 
     renderer_classes = (JSONRenderer,)
     serializer_class = TweetSerializer
     tweet_ids: ClassVar[dict[int, Sequence[int]]] = {}
 
     def get_queryset(self) -> QuerySet[Tweet]:
-        """20 tweets."""
+        """Return the 20 newest tweets, by ids that the first request of a user looks up."""
         user_id = self.kwargs["user_id"]
         ids = self.tweet_ids.get(user_id)
         if ids is None:
@@ -99,10 +99,10 @@ class Textbook(Guarded, ListAPIView[Tweet]):
 
 
 class Pull(Guarded, APIView):
-    """The same page from Postgres alone: fan-out on read, by the best query that we have."""
+    """The same page from Postgres alone: fan-out on read, by Twit's own fallback query."""
 
     def get(self, request: Request, user_id: int) -> Response:
-        """A page of 20."""
+        """Return a page, by default of 20 tweets."""
         window = Window.from_query(request.query_params)
         return page_response(request, window, pull.page(user_id, window), to_json)
 
@@ -111,7 +111,7 @@ class Seed(Guarded, APIView):
     """The seed's join of three tables."""
 
     def get(self, request: Request, user_id: int) -> Response:
-        """The whole home timeline."""
+        """Return the whole home timeline."""
         names = ("id", "userId", "userName", "message")
         with connection.cursor() as cursor:
             cursor.execute(SEED_JOIN, [user_id])

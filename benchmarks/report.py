@@ -1,4 +1,4 @@
-"""Results: a table on the terminal, JSON and plots in `results/`."""
+"""Results: tables on the terminal; JSON, plots and a page in `results/`."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PACKAGES = (
 
 @dataclass
 class Target:
-    """A ratio that is aimed at: at least, or at most, the bound."""
+    """A ratio and its bound: either a minimum or a maximum."""
 
     what: str
     ratio: float
@@ -32,12 +32,12 @@ class Target:
 
     @property
     def bound(self) -> str:
-        """The bound in words."""
+        """The bound as text, such as `>= 2`."""
         return f">= {self.at_least:g}" if self.at_most is None else f"<= {self.at_most:g}"
 
     @property
     def holds(self) -> bool:
-        """Whether the ratio is within its bound."""
+        """Whether the target is met."""
         return (self.at_least is None or self.ratio >= self.at_least) and (
             self.at_most is None or self.ratio <= self.at_most
         )
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass
 class Result:
-    """What one part measured: figures by name, all in one unit, and what was aimed at."""
+    """One table: figures by name, all in the same unit, and the targets."""
 
     title: str
     unit: str
@@ -55,14 +55,14 @@ class Result:
 
 
 def show(result: Result) -> None:
-    """Print one part's table."""
+    """Print the result as a table."""
     table = Table(title=result.title, title_justify="left", caption=result.remark or None)
     table.add_column("")
     table.add_column(result.unit, justify="right")
     for name, figure in result.figures.items():
         table.add_row(name, number(figure))
     for target in result.targets:
-        colour, word = ("green", "holds") if target.holds else ("red", "MISSED")
+        colour, word = ("green", "met") if target.holds else ("red", "MISSED")
         table.add_row(
             f"[{colour}]{target.what}[/]",
             f"[{colour}]{target.ratio:.2f}  {target.bound}  {word}[/]",
@@ -71,12 +71,12 @@ def show(result: Result) -> None:
 
 
 def number(figure: float) -> str:
-    """Three digits that matter."""
+    """Return the figure as text: whole from 100 up, otherwise with three significant digits."""
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"  # noqa: PLR2004
 
 
 def machine() -> dict[str, str]:
-    """What it was measured on."""
+    """Describe the machine and the versions of the software, by name."""
     described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*: (.*)$", described, re.MULTILINE)
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
@@ -89,9 +89,14 @@ def machine() -> dict[str, str]:
 
 
 def save(results: Sequence[Result]) -> None:
-    """Write each result as JSON and as a plot, and all of them as one page."""
+    """Write each result as JSON and as a plot, and one page with all results."""
     RESULTS.mkdir(exist_ok=True)
-    page = ["# Results", "", "Written by `make bench`. Ratios are medians of the rounds' own.", ""]
+    page = [
+        "# Results",
+        "",
+        "`make bench` writes this page. A ratio is the median of the ratios of all rounds.",
+        "",
+    ]
     page += [f"- {name}: {what}" for name, what in machine().items()]
     for result in results:
         name = result.title.lower().replace(" ", "-").replace(",", "")
@@ -101,7 +106,7 @@ def save(results: Sequence[Result]) -> None:
         page += ["", f"## {result.title}", "", f"![{result.title}]({name}.png)", ""]
         page += [f"| | {result.unit} |", "| --- | ---: |"]
         page += [f"| {what} | {number(figure)} |" for what, figure in result.figures.items()]
-        page += [f"| *{t.what}* | *{t.ratio:.2f}, aim {t.bound}* |" for t in result.targets]
+        page += [f"| *{t.what}* | *{t.ratio:.2f}, target {t.bound}* |" for t in result.targets]
         page += ["", result.remark] if result.remark else []
     (RESULTS / "README.md").write_text("\n".join(page) + "\n")
 

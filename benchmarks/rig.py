@@ -1,4 +1,4 @@
-"""Servers, workers and a web server of the benchmarks' own."""
+"""Servers, workers and a web server for the benchmarks alone."""
 
 import os
 import shutil
@@ -10,14 +10,17 @@ from pathlib import Path
 from tests.stack import Stack
 from twit.local import postgres, valkey
 
-SECRET = "benchmarks"  # noqa: S105 (servers of its own, on loopback, for a few minutes)
+SECRET = "benchmarks"  # noqa: S105 (these servers listen on loopback, for a few minutes)
 
 
 @contextmanager
 def rig() -> Iterator[Stack]:
-    """Start an empty Postgres (durable) and Valkey, and set Django up for them, in this process."""
+    """Start an empty Postgres (durable) and an empty Valkey, and set up Django for them.
+
+    Stop the servers at the end and delete their data.
+    """
     folder = Path(tempfile.mkdtemp(prefix="twit-benchmarks-"))
-    folder.chmod(0o755)  # Postgres may have to run under another account
+    folder.chmod(0o755)  # Postgres may have to run as another user
     log = folder / "servers.log"
     database, database_url = postgres.start(folder / "postgres", password=SECRET, log=log)
     cache, redis_url = valkey.start(folder / "valkey", password=SECRET, log=log, durable=False)
@@ -48,12 +51,12 @@ def rig() -> Iterator[Stack]:
 
 
 def start_workers(stack: Stack) -> None:
-    """Start two worker processes."""
+    """Start one worker with two processes."""
     stack.start_worker("workers", "-I", "benchmarks.tasks", processes=2)
 
 
 def start_web(stack: Stack) -> str:
-    """Start a web server of two processes, unless it runs already; returns its address."""
+    """Ensure that a web server with two processes runs, and return its URL."""
     if "web" not in stack.children:
         stack.start_web(processes=2, threads=2)
     return stack.address

@@ -1,11 +1,11 @@
-"""How large the measured worlds are."""
+"""How much data the benchmarks create, and how long they measure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the worlds are. Readers have the ids from 1, authors those behind them."""
+    """Readers have the ids from 1. The authors' ids follow."""
 
     readers: int = 150_000
     peers_readers: int = 10_000
@@ -18,12 +18,12 @@ class Size:
 
     @property
     def big_author(self) -> int:
-        """The author whom every reader follows."""
+        """The id of the author whom every reader follows."""
         return self.readers + 1
 
     @property
     def ordinary_authors(self) -> range:
-        """Authors with 75 followers on average."""
+        """The ids of the authors with 75 followers on average."""
         return range(self.readers + 2, self.readers + 2 + self.ordinary_tweets)
 
 

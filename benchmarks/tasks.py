@@ -1,4 +1,4 @@
-"""Tasks to compare with, for the same workers."""
+"""Tasks to compare with. The same workers run them."""
 
 from celery import shared_task
 
@@ -14,12 +14,12 @@ DELIVERED = "benchmarks:delivered"
 
 @shared_task(ignore_result=False)
 def nothing() -> None:
-    """A task's round trip and no more."""
+    """Do nothing, so that only the round trip of a task is measured."""
 
 
 @shared_task
 def deliver_one(tweet_id: int) -> None:
-    """The plain way: every tweet's task delivers that tweet."""
+    """Deliver one tweet to all followers of its author: the obvious design, one task per tweet."""
     tweet = Tweet.objects.get(pk=tweet_id)
     follower_ids = Follow.objects.filter(followed=tweet.author_id).order_by("follower_id")
     ids = list(follower_ids.values_list("follower_id", flat=True))

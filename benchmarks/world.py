@@ -1,4 +1,4 @@
-"""Users, follows, tweets and home timelines by the hundred thousand."""
+"""Create users, follows, tweets and home timelines by the hundred thousand."""
 
 import gc
 import random
@@ -13,24 +13,27 @@ from tests.valkey import client
 from timelines.lists import changes, store
 from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
-from timelines.lists.keys import list_key, state_key
+from timelines.lists.store import list_key, state_key
 from users import graph
 
-# Ids as a service of some size has them: three bytes as varints.
+# The ids are as large as in a service of some size: three bytes each as varints.
 FIRST_TWEET, FIRST_AUTHOR = 1_000_000, 500_000
-CAP = 800
-COPIES_AT_ONCE = 10_000
-MOMENTS = 10
+CAP = 800  # entries
+COPIES_AT_ONCE = 10_000  # keys per pipeline
+MOMENTS = 10  # states of one list that the copies are made from
 
 
 def sql(statement: str, *parameters: int) -> None:
-    """Run one statement."""
+    """Run one statement in Postgres."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters or None)
 
 
 def clear(stack: Stack) -> None:
-    """Nothing stored, nothing running but the servers, and no garbage to look through."""
+    """Stop workers and web server, delete all data, and collect this process's garbage.
+
+    Later collections skip the objects that exist now.
+    """
     for name in ("workers", "web"):
         if name in stack.children:
             stack.kill(name)
@@ -41,13 +44,16 @@ def clear(stack: Stack) -> None:
 
 
 def add_follows(edges: Iterable[tuple[int, int]], users: int) -> None:
-    """The users 1 to `users`, and follows: (follower, followed)."""
+    """Create the users 1 to `users` and the follows. An edge is (follower, followed)."""
     graph.load(starmap(graph.Edge, edges), users_up_to=users)
     sql("VACUUM ANALYZE users_user, users_follow")
 
 
 def ordinary_edges(size: Size) -> Iterable[tuple[int, int]]:
-    """Followers of the ordinary authors: 75 on average, by a power law (as users.graph has it)."""
+    """Yield (follower, author) for all ordinary authors.
+
+    They have 75 followers on average, distributed by a power law, as in users.graph.
+    """
     rng = random.Random(1)  # noqa: S311 (repeatable, not secret)
     weights = [rng.paretovariate(2.276 - 1) for _ in size.ordinary_authors]
     scale = 75 * len(weights) / sum(weights)
@@ -58,7 +64,7 @@ def ordinary_edges(size: Size) -> Iterable[tuple[int, int]]:
 
 
 def post(authors: range, total: int) -> None:
-    """As many tweets, by the authors in turn, written past Django, so that nobody is woken."""
+    """Store `total` tweets, by the authors in turn. SQL alone does it, so no worker is woken."""
     sql(
         "INSERT INTO tweets_tweet (author_id, message) "
         "SELECT %s::bigint + i * 7919 %% %s, 'This is tweet number ' || i "
@@ -70,14 +76,14 @@ def post(authors: range, total: int) -> None:
 
 
 def nothing_pending() -> bool:
-    """Whether the outbox is empty."""
+    """Return whether the outbox is empty."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT NOT EXISTS (SELECT FROM timelines_fanout)")
         return bool((cursor.fetchone() or [False])[0])
 
 
 def entries(length: int) -> list[Entry]:
-    """The newest entries of a home timeline."""
+    """Return that many entries of a home timeline, newest first."""
     rng = random.Random(length)  # noqa: S311
     return [
         Entry(FIRST_TWEET + length - place, FIRST_AUTHOR + rng.randrange(100_000))
@@ -86,7 +92,7 @@ def entries(length: int) -> list[Entry]:
 
 
 def materialise(reader: int, length: int = CAP) -> None:
-    """A list of that many entries, with its state, as a rebuild leaves it."""
+    """Build a list of that many entries, and its state, by the steps of a rebuild."""
     store.forget([reader])
     token = store.begin_rebuild(reader)
     assert token
@@ -94,10 +100,10 @@ def materialise(reader: int, length: int = CAP) -> None:
 
 
 def materialise_all(readers: range) -> None:
-    """Full lists: one is built and pushed to, the others are copies from moments of its life.
+    """Build a full list for each reader: one list that grows, and copies of it at ten moments.
 
-    What a push costs depends on how full the block of memory at the list's head is; the moments
-    have all kinds of them. Each list has just been tended.
+    The cost of a push depends on how full the block of memory at the list's head is. The copies
+    cover different levels. Each moment is just after the list was tended.
     """
     first, *others = readers
     materialise(first)
@@ -112,7 +118,7 @@ def materialise_all(readers: range) -> None:
 
 
 def copy_key(source: str, names: Sequence[str]) -> None:
-    """Copies of one key."""
+    """Copy one key to all the names."""
     for first in range(0, len(names), COPIES_AT_ONCE):
         with client(60.0).pipeline(transaction=False) as pipeline:
             for name in names[first : first + COPIES_AT_ONCE]:

@@ -1,4 +1,4 @@
-"""The cast, and clean servers for each test."""
+"""Fixtures: the cast, clean servers for each test, and counters of queries and round trips."""
 
 import logging
 import os
@@ -21,21 +21,21 @@ from tests.valkey import client
 from timelines.lists import store
 from users.models import Follow, User
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # not one line per request
-hypothesis.settings.register_profile("twit", deadline=None)  # machines may be busy
+logging.getLogger("httpx").setLevel(logging.WARNING)  # silences a line per request
+hypothesis.settings.register_profile("twit", deadline=None)  # examples take long on a busy machine
 hypothesis.settings.load_profile("twit")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_valkey() -> None:
-    """Empty the test's database, and forget connections and the breaker's state."""
+    """Empty the test's Valkey database, and reset the connections and the circuit breaker."""
     server_at.cache_clear()
     client().flushdb()
 
 
 @pytest.fixture
 def list_size(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """list_size(cap=10, spacing=5): lists are cut to 10 elements and tended every 5."""
+    """list_size(cap=10, spacing=5) trims lists to 10 elements and sets a mark every 5."""
 
     def resize(*, cap: int = store.CAP, spacing: int = store.MARK_SPACING) -> None:
         monkeypatch.setattr(store, "CAP", cap)
@@ -45,7 +45,7 @@ def list_size(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def _count(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> Callable[[], int]:
-    """How many calls of that method there were since the last time that this was asked."""
+    """Count calls of the method. The returned function gives the count since its previous call."""
     calls = 0
     original: Any = getattr(owner, method)
 
@@ -65,13 +65,13 @@ def _count(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> Callabl
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """statements(): how many were sent to Postgres since the last call, by any cursor."""
+    """statements() returns how many were sent to Postgres, by any cursor, since its last call."""
     return _count(monkeypatch, psycopg.Cursor, "execute")
 
 
 @pytest.fixture
 def redis_round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """redis_round_trips(): how many buffers went to the server since the last call."""
+    """redis_round_trips() returns how many buffers were sent to Valkey since its last call."""
     return _count(monkeypatch, Connection, "send")
 
 
@@ -107,13 +107,13 @@ def cy(db: None) -> User:
 
 @pytest.fixture
 def follow() -> Callable[[User, User], Follow]:
-    """follow(ben, alyssa): ben follows alyssa from now on."""
+    """follow(ben, alyssa) makes ben follow alyssa."""
     return lambda follower, followed: FollowFactory.create(follower=follower, followed=followed)
 
 
 @pytest.fixture(scope="session")
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server whose API is closed, with a database of its own and the demo's users."""
+    """A server that requires tokens, with its own database and the demo's users."""
     server, _, name = os.environ["DATABASE_URL"].rpartition("/")
     database = f"{connection.settings_dict['NAME']}_site"
     with psycopg.connect(f"{server}/{name}", autocommit=True) as administrator:
@@ -126,7 +126,7 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def stack(transactional_db: None, tmp_path: Path) -> Iterator[Stack]:
-    """Real processes on this test's own database."""
+    """Real processes that use this test's database."""
     server = os.environ["DATABASE_URL"].rpartition("/")[0]
     database = connection.settings_dict["NAME"]
     running = Stack(tmp_path, f"{server}/{database}", settings.REDIS_URL)

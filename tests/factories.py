@@ -1,4 +1,4 @@
-"""Users, follows and tweets made to order."""
+"""Factories for users, follows and tweets."""
 
 from factory.declarations import Sequence, SubFactory
 from factory.django import DjangoModelFactory

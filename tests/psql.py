@@ -1,4 +1,4 @@
-"""SQL by hand, through the real psql, on the test's own database."""
+"""Runs SQL on the test's database with the real psql."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from twit.local.postgres import package
 
 
 def psql(statement: str) -> None:
-    """Run the statement, committed, past Django."""
+    """Run and commit the statement, bypassing Django."""
     known = connection.settings_dict
     address = ("-h", known["HOST"], "-p", str(known["PORT"]), "-U", known["USER"])
     subprocess.run(

@@ -1,7 +1,7 @@
-"""A pytest plugin: one real Postgres and one real Valkey for the run, started before Django loads.
+"""A pytest plugin that starts a real Postgres and a real Valkey for the run, before Django loads.
 
-TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead. Each xdist worker has a database
-of its own in both: pytest-django's in Postgres, a number in Valkey.
+TEST_DATABASE_URL and TEST_REDIS_URL select existing servers instead. Each xdist worker has its own
+database on both: pytest-django creates it in Postgres, and Valkey's are numbered.
 """
 
 import os
@@ -33,7 +33,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """Stop what was started."""
+    """Stop the servers that this plugin started."""
     for server in reversed(_servers):
         server.stop()
     if _base:

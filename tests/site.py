@@ -1,4 +1,4 @@
-"""A running Twit that asks for tokens, seen from outside."""
+"""A running Twit server that requires tokens, used over HTTP."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import httpx
 
 from tests.stack import Stack
 
-# Sets passwords, makes a member of staff, and lets a token expire.
+# Creates a staff user, sets every user's password, and prints an expired token of ben.
 PREPARE = """
 from datetime import timedelta
 User.objects.create_user("staff", is_staff=True)
@@ -19,7 +19,7 @@ UNLIMITED = {f"TWIT_LIMIT_{name}": "off" for name in ("POSTS", "REQUESTS", "LOGI
 
 
 class Site(Stack):
-    """The demo's users and one called staff; their passwords are "password of <name>"."""
+    """A server with the demo's users and a user "staff". Passwords are "password of <username>"."""
 
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         super().__init__(folder, database_url, redis_url)
@@ -30,16 +30,16 @@ class Site(Stack):
         self.start_web()
 
     def run(self, code: str) -> str:
-        """What Python code prints in Django's shell, which knows all models."""
+        """Return what the code prints in Django's shell, which imports all models."""
         return self.manage("shell", "--verbosity", "0", "--command", code)
 
     def login(self, username: str) -> str:
-        """A new token of that user."""
+        """Return a new token for the user."""
         credentials = {"username": username, "password": f"password of {username}"}
         return str(self.client().post("/auth/login", json=credentials).json()["token"])
 
     def client(self, token: str | None = None, **headers: str) -> httpx.Client:
-        """A client with that token, until the site is stopped."""
+        """Return a client that sends the token. It is closed when the site stops."""
         if token:
             headers["Authorization"] = f"Token {token}"
         return self.clients.enter_context(

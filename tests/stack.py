@@ -1,4 +1,4 @@
-"""Twit's own processes: web server, workers and scheduler, started and stopped."""
+"""Starts and stops Twit's own processes: web server, workers and scheduler."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class Stack:
     def start_web(
         self, port: int | None = None, *, processes: int = 1, threads: int = 4, **env: str
     ) -> httpx.Client:
-        """Start a web server; returns a client of it once it answers."""
+        """Start a web server. Return a client once the server responds."""
         port = port or free_port()
         command = [
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
@@ -43,38 +43,38 @@ class Stack:
             httpx.Client(base_url=self.address, timeout=30, trust_env=False)
         )
 
-        def answers() -> bool:
+        def responds() -> bool:
             child.check_alive()
             try:
                 return client.get("/tweets?limit=1").is_success
             except httpx.TransportError:
                 return False
 
-        wait_until(answers)
+        wait_until(responds)
         return client
 
     def start_worker(self, name: str, *options: str, processes: int = 1) -> process.Child:
-        """Start a Celery worker as one does by hand; returns it once it works."""
+        """Start a Celery worker from the command line. Return its process once it is ready."""
         node = f"{name}-{os.getpid()}@test"
         command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-n", node]
         command += ["-c", str(processes), "-l", "info", *options]
         child = self._start(name, command, {})
 
-        def works() -> bool:
+        def is_ready() -> bool:
             child.check_alive()
             return f"{node} ready" in self.log(name)
 
-        wait_until(works)
+        wait_until(is_ready)
         return child
 
     def start_beat(self) -> None:
-        """Start the scheduler; it is at work soon after."""
+        """Start the scheduler without waiting until it is ready."""
         schedule = str(self.folder / "schedule")
         command = [sys.executable, "-m", "celery", "-A", "twit", "beat", "-s", schedule]
         self._start("beat", [*command, "--pidfile", ""], {})
 
     def manage(self, *command: str) -> str:
-        """What a management command prints, stripped."""
+        """Return what a management command prints, stripped."""
         return subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=CHECKOUT,
@@ -86,30 +86,32 @@ class Stack:
 
     def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
         log = self.folder / f"{name}.log"
-        child = process.start(name, command, log=log, env=self.env | env, cwd=CHECKOUT)
+        child = process.Child(name, command, log=log, env=self.env | env, cwd=CHECKOUT)
         self.children[name] = child
         return child
 
     def log(self, name: str) -> str:
-        """What that process has printed so far."""
+        """Return what the process has printed so far."""
         return (self.folder / f"{name}.log").read_text()
 
     def kill(self, name: str) -> None:
-        """Kill the process and all that it started, at once."""
+        """Kill the process and its children with SIGKILL."""
         child = self.children.pop(name)
         os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
 
     def stop(self) -> None:
-        """Stop all processes."""
+        """Stop all processes and close all clients."""
         self.clients.close()
         for child in reversed(self.children.values()):
             child.stop()
 
 
-def wait_until(is_so: Callable[[], Any], seconds: float = 30, pause_seconds: float = 0.02) -> None:
-    """Return once `is_so`; fail after `seconds`."""
+def wait_until(
+    condition: Callable[[], Any], seconds: float = 30, pause_seconds: float = 0.02
+) -> None:
+    """Return once the condition is true. Fail after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition was not true within {seconds} s"
         time.sleep(pause_seconds)

@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is theirs."""
+"""The benchmarks run without errors. Their results are not checked here."""
 
 import subprocess
 import sys
@@ -6,10 +6,10 @@ import sys
 from tests.stack import CHECKOUT
 
 
-def test_every_part_runs_in_a_small_world() -> None:
+def test_every_benchmark_runs_at_a_small_scale() -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick"]
     ran = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert ran.returncode in {0, 1}, ran.stderr  # 1: a target was missed, as it may be here
+    assert ran.returncode in {0, 1}, ran.stderr  # 1: a target was missed, which is allowed here
     assert "Traceback" not in ran.stdout + ran.stderr, ran.stderr
     measured = [
         *("Memory of", "A page by tweets", "A rebuild", "A page of 20, in", "A page of 20, over"),

@@ -1,4 +1,4 @@
-"""A plain client of the tests' Valkey, to look into it and to change it by hand."""
+"""A plain client for the tests' Valkey, to inspect and change its data."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from django.conf import settings
 
 
 def client(timeout_seconds: float = 30.0) -> redis.Redis:
-    """Return a client of the server that REDIS_URL names at the moment."""
+    """Return a client for the server that REDIS_URL names at the time of the call."""
     return _client_of(settings.REDIS_URL, timeout_seconds)
 
 

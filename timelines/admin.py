@@ -10,8 +10,6 @@ from timelines.models import FanOut
 
 @admin.register(FanOut)
 class FanOutAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Pending fan-outs. Those with the most failures come first."""
-
     list_display = (
         *("id", "kind", "tweet_id", "author_id", "after_follower_id"),
         *("attempts", "next_attempt_at", "last_error", "created_at"),

@@ -10,5 +10,5 @@ class TimelinesConfig(AppConfig):
         from timelines.delivery import signals
         from tweets.models import Tweet
 
-        post_save.connect(signals.tweet_saved, sender=Tweet, dispatch_uid="timelines.fan_out")
-        post_delete.connect(signals.tweet_deleted, sender=Tweet, dispatch_uid="timelines.retract")
+        post_save.connect(signals.tweet_changed, sender=Tweet, dispatch_uid="timelines.fan_out")
+        post_delete.connect(signals.tweet_changed, sender=Tweet, dispatch_uid="timelines.retract")

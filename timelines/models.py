@@ -7,9 +7,8 @@ from django.db.models.functions import Now
 class FanOut(models.Model):
     """A piece of work: deliver or retract a tweet, to the followers after `after_follower_id`.
 
-    Triggers insert the rows in the transaction that inserts or deletes the tweet. Workers delete
-    them when they are done. There is no foreign key: no lock must tie a row to its tweet, and the
-    tweet may be deleted already.
+    Triggers insert the rows in the transaction that inserts or deletes the tweet. There is no
+    foreign key: no lock must tie a row to its tweet, which may be deleted already.
     """
 
     class Kind(models.TextChoices):

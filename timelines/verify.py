@@ -5,6 +5,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from timelines.lists import store
+from tweets.models import Tweet
 
 # The delivered tweets above a floor, which a believed list must hold, and the reader's version in
 # the same snapshot.
@@ -17,13 +18,6 @@ DELIVERED = """
     ) ON follow.follower_id = reader.id
     AND NOT EXISTS (SELECT FROM timelines_fanout AS pending WHERE pending.tweet_id = tweet.id)
     WHERE reader.id = %(reader_id)s
-"""
-# Those of the given tweets that belong to the timeline. Other entries only cost memory.
-SHOWABLE = """
-    SELECT tweet.id
-    FROM tweets_tweet AS tweet
-    JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
-    WHERE follow.follower_id = %(reader_id)s AND tweet.id = ANY(%(tweet_ids)s)
 """
 
 
@@ -45,9 +39,8 @@ class Finding(NamedTuple):
 def verify(reader_id: int) -> Finding | None:
     """Compare the reader's list with Postgres. None if the list does not exist.
 
-    The service may keep running. A tweet that was delivered before Postgres is asked is in a list
-    that is read afterwards, so the list is read a second time; what changed in between is no
-    difference. Raises Unavailable.
+    The service may keep running, so the list is read before and after Postgres: a tweet that was
+    delivered before Postgres was asked must be in the later one. Raises Unavailable.
     """
     before = store.read(reader_id, renew=False)
     if before is None:
@@ -80,6 +73,6 @@ def _delivered(reader_id: int, floor: int) -> tuple[int | None, set[int]]:
 
 
 def _showable(reader_id: int, tweet_ids: set[int]) -> set[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(SHOWABLE, {"reader_id": reader_id, "tweet_ids": list(tweet_ids)})
-        return {tweet_id for (tweet_id,) in cursor.fetchall()}
+    """Return those of the tweets that belong to the timeline. Other entries only cost memory."""
+    followed = Tweet.objects.filter(author__followed_by__follower=reader_id)
+    return set(followed.filter(pk__in=tweet_ids).values_list("id", flat=True))

@@ -11,8 +11,7 @@ from api.fields import PATH_ID
 from api.paging import Window, page_response
 from api.schema import PAGE, USER_ID, described
 from timelines.reading.page import home_page
-from tweets import schema
-from tweets.serializers import to_json
+from tweets.serializers import TweetSerializer, to_json
 from users.models import User
 
 
@@ -25,10 +24,7 @@ class HomeTimelineViewSet(access.Guarded, ViewSet):
 
     @described(
         summary="A user's home timeline",
-        status=200,
-        response=schema.Tweet(many=True),
-        description="All tweets of all the people whom the user follows, newest first.",
-        response_example=schema.EXAMPLE,
+        returns=TweetSerializer(many=True),
         errors=[400, 403, 404],
         parameters=[USER_ID, *PAGE],
     )

@@ -1,5 +1,3 @@
-"""Tweets in the admin."""
-
 from django.contrib import admin
 
 from tweets.models import Tweet
@@ -7,8 +5,6 @@ from tweets.models import Tweet
 
 @admin.register(Tweet)
 class TweetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Tweets, newest first, searchable by their words and by their author's exact name."""
-
     list_display = ("id", "author", "message", "created_at")
     list_select_related = ("author",)
     search_fields = ("message", "=author__username")

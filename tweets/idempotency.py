@@ -13,7 +13,6 @@ from tweets.posting import statement, store
 HEADER = "Idempotency-Key"
 KEY_PATTERN = "[!-~]{1,255}"
 VALID = timedelta(hours=24, minutes=1)  # POST_ONCE's 24 hours, and the time between two statements
-KEPT = timedelta(hours=25)  # longer, so that no key is deleted while a request reads it
 
 # $1: author, $2: message, $3: user, $4: key, $5: fingerprint. No row if the key is taken, or if the
 # author or user does not exist. Of two concurrent statements with the same key, one waits at the
@@ -43,11 +42,10 @@ class KeyReused(APIException):
 
 
 def post_once(user_id: int, key: str, *, author_id: int, message: str) -> DisplayedTweet | None:
-    """Store a tweet, unless the user's key has stored it already; return it as first displayed.
+    """Store a tweet unless the user's key has stored it already. Return it as first displayed.
 
-    None if there is no such author. Raises ValidationError for a malformed key, and KeyReused if
-    the key stands for another author or message. One statement stores key and tweet, so a process
-    that dies leaves both or neither.
+    One statement stores key and tweet, so a process that dies leaves both or neither. None if there
+    is no such author. Raises ValidationError for a malformed key, and KeyReused.
     """
     if not re.fullmatch(KEY_PATTERN, key):
         raise ValidationError({HEADER: ["1 to 255 visible ASCII characters are needed."]})
@@ -62,8 +60,3 @@ def post_once(user_id: int, key: str, *, author_id: int, message: str) -> Displa
     if bytes(first.fingerprint) != fingerprint:
         raise KeyReused({HEADER: ["This key was used for another tweet; use a new one."]})
     return DisplayedTweet(first.tweet_id, author_id, first.username, message, first.created_at)
-
-
-def clear_keys() -> None:
-    """Delete keys that are no longer valid."""
-    IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()

@@ -1,7 +1,7 @@
 """Tweets, and the idempotency keys of the requests that posted them."""
 
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from django.db import models
 from django.db.models import Q
@@ -29,10 +29,6 @@ _DISPLAYED_FIELDS = ("id", "author_id", "author__username", "message", "created_
 
 
 class TweetQuerySet(models.QuerySet["Tweet"]):
-    def newest_first(self) -> Self:
-        """Order as every timeline does: by id, descending."""
-        return self.order_by("-id")
-
     def page(self, window: Window) -> Page[DisplayedTweet]:
         """Return the newest tweets within the window."""
         rows = window.select(self).values_list(*_DISPLAYED_FIELDS)

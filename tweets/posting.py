@@ -10,11 +10,10 @@ from tweets.models import DISPLAYED_COLUMNS, DisplayedTweet, Tweet
 
 
 def statement(*ctes: str) -> str:
-    """Return the statement that stores a tweet: $1 is the author's id, $2 the message.
+    """Return the statement that stores and returns a tweet: $1 is the author's id, $2 the message.
 
-    The common table expressions must end with one named `slot`, whose row, if there is one, holds
-    the tweet's `id` and `created_at`. The statement returns the tweet as displayed, or no row.
-    The lock on the author keeps a concurrent deletion from violating the foreign key.
+    The last of the common table expressions is `slot`; it gives the tweet's `id` and `created_at`,
+    or no row. Locking the author keeps a concurrent deletion from violating the foreign key.
     """
     return f"""
         WITH author AS (
@@ -48,18 +47,7 @@ def store(sql: str, parameters: Sequence[object]) -> DisplayedTweet | None:
     if row is None:
         return None
     shown = DisplayedTweet(*row)
-    tweet = Tweet(
-        id=shown.id,
-        author_id=shown.author_id,
-        message=shown.message,
-        created_at=shown.created_at,
-    )
-    post_save.send(
-        Tweet,
-        instance=tweet,
-        created=True,
-        update_fields=None,
-        raw=False,
-        using=DEFAULT_DB_ALIAS,
-    )
+    stored = {name: value for name, value in shown._asdict().items() if name != "username"}
+    options = {"created": True, "update_fields": None, "raw": False, "using": DEFAULT_DB_ALIAS}
+    post_save.send(Tweet, instance=Tweet(**stored), **options)
     return shown

@@ -1,27 +1,16 @@
 """Tweets from and to JSON."""
 
-from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from rest_framework import serializers
 
 from api import access
-from api.fields import IdField, TextField
+from api.fields import ID, IdField, TextField
 from tweets.models import MESSAGE_MAX_CODE_POINTS, DisplayedTweet, Tweet
 
 
-class TweetJSON(TypedDict):
-    """A tweet in a response. Ids are strings: JavaScript's numbers can't hold all of them."""
-
-    id: str
-    userId: str
-    userName: str
-    message: str
-    createdAt: datetime
-
-
-def to_json(tweet: DisplayedTweet) -> TweetJSON:
-    """Return the tweet as the API shows it."""
+def to_json(tweet: DisplayedTweet) -> dict[str, object]:
+    """Return the tweet as the API shows it. JavaScript's numbers can't hold all ids."""
     tweet_id, author_id, username, message, created_at = tweet
     return {
         "id": str(tweet_id),
@@ -35,6 +24,7 @@ def to_json(tweet: DisplayedTweet) -> TweetJSON:
 class NewTweetSerializer(serializers.Serializer[Tweet]):
     """The body of a POST."""
 
+    example = {"userId": "3", "message": "hello"}
     default_error_messages = {"null": "A tweet is needed: `userId` and `message`."}
 
     userId = IdField(  # noqa: N815 (the API's own name)
@@ -53,3 +43,20 @@ class NewTweetSerializer(serializers.Serializer[Tweet]):
         fields = super().get_fields()
         fields["userId"].required = access.is_open()
         return fields
+
+
+class TweetSerializer(serializers.Serializer[None]):
+    """A tweet."""
+
+    example = {
+        "id": "17",
+        "userId": "3",
+        "userName": "louis",
+        "message": "hello",
+        "createdAt": "2026-01-05T09:31:00Z",
+    }
+    id = serializers.RegexField(ID, help_text="A decimal number; later tweets have higher ones.")
+    userId = serializers.RegexField(ID, help_text="The author's id.")  # noqa: N815
+    userName = serializers.CharField(help_text="The author's name.")  # noqa: N815
+    message = serializers.CharField(help_text="1 to 280 Unicode code points.")
+    createdAt = serializers.DateTimeField(help_text="The time of the post, in UTC.")  # noqa: N815

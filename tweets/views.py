@@ -13,15 +13,23 @@ from rest_framework.viewsets import GenericViewSet
 
 from api import access
 from api.errors import no_such
-from api.fields import PATH_ID
+from api.fields import ID_DIGITS, PATH_ID
 from api.paging import Window, absolute_address, page_response
-from api.schema import IF_NONE_MATCH, PAGE, USER_ID, described
-from tweets import schema
-from tweets.idempotency import HEADER, post_once
+from api.schema import IF_NONE_MATCH, PAGE, USER_ID, described, digits, parameter
+from tweets.idempotency import HEADER, KEY_PATTERN, post_once
 from tweets.models import Tweet
 from tweets.posting import post
-from tweets.serializers import NewTweetSerializer, to_json
+from tweets.serializers import NewTweetSerializer, TweetSerializer, to_json
 from users.models import User
+
+TWEET_ID = parameter("tweet_id", "path", digits(ID_DIGITS), "The tweet's id.")
+KEY = parameter(
+    HEADER,
+    "header",
+    {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
+    "Makes the request safe to retry: for 24 hours the same user's same key returns the first "
+    "response and stores no second tweet. A UUID is a good key.",
+)
 
 
 @cache
@@ -44,13 +52,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
         return "posts" if self.action == "create" else "requests"
 
     @described(
-        summary="All tweets",
-        status=200,
-        response=schema.Tweet(many=True),
-        description="Newest first.",
-        response_example=schema.EXAMPLE,
-        errors=[400],
-        parameters=PAGE,
+        summary="All tweets", returns=TweetSerializer(many=True), errors=[400], parameters=PAGE
     )
     def list(self, request: Request) -> Response:
         """Return a page of all tweets, newest first."""
@@ -60,12 +62,10 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
     @described(
         summary="Post a tweet",
         status=201,
-        response=schema.Tweet,
-        description="The stored tweet.",
-        response_example=schema.EXAMPLE,
+        takes=NewTweetSerializer,
+        returns=TweetSerializer,
         errors=[400, 403, 422],
-        request_example={"userId": "3", "message": "hello"},
-        parameters=[schema.KEY],
+        parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
         """Store a tweet; its fan-out follows in the background."""
@@ -86,12 +86,9 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
 
     @described(
         summary="One tweet",
-        status=200,
-        response=schema.Tweet,
-        description="The tweet.",
-        response_example=schema.EXAMPLE,
+        returns=TweetSerializer,
         errors=[404],
-        parameters=[schema.TWEET_ID, IF_NONE_MATCH],
+        parameters=[TWEET_ID, IF_NONE_MATCH],
     )
     def retrieve(self, request: Request, tweet_id: str) -> Response:
         """Return one tweet."""
@@ -100,13 +97,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
             raise no_such("tweet", tweet_id)
         return Response(to_json(tweet))
 
-    @described(
-        summary="Delete a tweet",
-        status=204,
-        description="The tweet is deleted.",
-        errors=[403, 404],
-        parameters=[schema.TWEET_ID],
-    )
+    @described(summary="Delete a tweet", status=204, errors=[403, 404], parameters=[TWEET_ID])
     def destroy(self, request: Request, tweet_id: str) -> Response:
         """Delete a tweet. No response shows it any more; its entries leave Redis soon after."""
         try:
@@ -119,10 +110,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
 
     @described(
         summary="The tweets that a user posted",
-        status=200,
-        response=schema.Tweet(many=True),
-        description="Newest first.",
-        response_example=schema.EXAMPLE,
+        returns=TweetSerializer(many=True),
         errors=[400, 404],
         parameters=[USER_ID, *PAGE],
     )

@@ -16,8 +16,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backends import address
 
-SWITCH = "on or off"
-RATE = "a count and a period like 300/3h, 10/15m or 5/1d, or off"
 PERIODS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 TESTS = {"TWIT_STORMS", "TWIT_PROTOCOL_EXAMPLES", "TWIT_PROTOCOL_STEPS"}  # read by tests only
 NO_SERVERS = (
@@ -54,44 +52,59 @@ def _redis_url(url: str) -> str:
     return url
 
 
-Limit = Annotated[tuple[int, int] | None, NoDecode, BeforeValidator(_rate)]
+Switch = Annotated[bool, Field(description="on or off")]
+Rate = Annotated[
+    tuple[int, int] | None,
+    NoDecode,
+    BeforeValidator(_rate),
+    Field(description="a count and a period like 300/3h, 10/15m or 5/1d, or off"),
+]
 Host = Annotated[str, StringConstraints(pattern=r"^(\*|\.?[\w.-]+|\[[0-9A-Fa-f:]+\])$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")]
 
 
 class Environment(BaseSettings):
-    """The variables. A description completes "it takes ...", and `repr=False` hides the value."""
+    """The variables."""
 
     model_config = SettingsConfigDict(
         case_sensitive=True, env_ignore_empty=True, extra="ignore", validate_default=False
     )
 
-    DATABASE_URL: Annotated[str, AfterValidator(_postgres_url)] = Field(
-        default="", repr=False, description="postgresql://user:password@host:5432/database"
-    )
-    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] = Field(
-        default="", repr=False, description=address.TAKES
-    )
-    SECRET_KEY: str = Field(default="", repr=False)
-    DEBUG: bool = Field(default=False, description=SWITCH)
-    ALLOWED_HOSTS: Annotated[list[Host], NoDecode, BeforeValidator(_split)] = Field(
-        default=["localhost", "127.0.0.1", "[::1]"], description="host names, separated by commas"
-    )
-    CSRF_TRUSTED_ORIGINS: Annotated[list[Origin], NoDecode, BeforeValidator(_split)] = Field(
-        default=[], description="origins like https://twit.example, separated by commas"
-    )
-    TWIT_OPEN_API: bool = Field(default=False, description=SWITCH)
-    TWIT_OPEN_API_ANYWHERE: bool = Field(default=False, description=SWITCH)
-    TWIT_TOKEN_DAYS: int = Field(default=30, ge=1, le=36500, description="a number from 1 to 36500")
-    TWIT_LIMIT_POSTS: Limit = Field(default=None, description=RATE)
-    TWIT_LIMIT_REQUESTS: Limit = Field(default=None, description=RATE)
-    TWIT_LIMIT_LOGINS: Limit = Field(default=None, description=RATE)
-    TWIT_PROXIES: int = Field(default=0, ge=0, le=100, description="a number from 0 to 100")
-    TWIT_HTTPS: bool = Field(default=True, description=SWITCH)
-    TWIT_LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL"
-    )
-    TWIT_PORT: int = Field(default=8000, ge=1, le=65535, description="a number from 1 to 65535")
+    DATABASE_URL: Annotated[
+        str,
+        AfterValidator(_postgres_url),
+        Field(description="postgresql://user:password@host:5432/database"),
+    ] = ""
+    REDIS_URL: Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)] = ""
+    SECRET_KEY: str = ""
+    DEBUG: Switch = False
+    ALLOWED_HOSTS: Annotated[
+        list[Host],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(description="host names, separated by commas"),
+    ] = ["localhost", "127.0.0.1", "[::1]"]
+    CSRF_TRUSTED_ORIGINS: Annotated[
+        list[Origin],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(description="origins like https://twit.example, separated by commas"),
+    ] = []
+    TWIT_OPEN_API: Switch = False
+    TWIT_OPEN_API_ANYWHERE: Switch = False
+    TWIT_TOKEN_DAYS: Annotated[
+        int, Field(description="a number from 1 to 36500", ge=1, le=36500)
+    ] = 30
+    TWIT_LIMIT_POSTS: Rate = None
+    TWIT_LIMIT_REQUESTS: Rate = None
+    TWIT_LIMIT_LOGINS: Rate = None
+    TWIT_PROXIES: Annotated[int, Field(description="a number from 0 to 100", ge=0, le=100)] = 0
+    TWIT_HTTPS: Switch = True
+    TWIT_LOG_LEVEL: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        Field(description="DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    ] = "INFO"
+    TWIT_PORT: Annotated[int, Field(description="a number from 1 to 65535", ge=1, le=65535)] = 8000
 
     @property
     def limits(self) -> dict[str, tuple[int, int] | None]:
@@ -101,19 +114,16 @@ class Environment(BaseSettings):
 
 
 def read(*, needs_secret: bool = True) -> Environment:
-    """Parse the environment. Raises ImproperlyConfigured, which lists all problems.
-
-    `needs_secret`: SECRET_KEY must be set if a server is.
-    """
+    """Parse the environment. Raises ImproperlyConfigured, which lists all problems."""
     problems = []
     for name in sorted(os.environ):
         if name.startswith("TWIT_") and name not in Environment.model_fields.keys() | TESTS:
-            like = get_close_matches(name, Environment.model_fields, 1)
+            like = get_close_matches(name, Environment.model_fields, 1, 0.8)
             hint = f"; did you mean {like[0]}?" if like else "."
             problems.append(f"{name} is not a variable of Twit{hint}")
-    if needs_secret and not os.environ.get("SECRET_KEY"):
-        if os.environ.get("DATABASE_URL") or os.environ.get("REDIS_URL"):
-            problems.append("SECRET_KEY is not set: choose a long random value and keep it secret.")
+    has_server = os.environ.get("DATABASE_URL") or os.environ.get("REDIS_URL")
+    if needs_secret and has_server and not os.environ.get("SECRET_KEY"):
+        problems.append("SECRET_KEY is not set: choose a long random value and keep it secret.")
     variables = None
     try:
         variables = Environment()
@@ -126,10 +136,11 @@ def read(*, needs_secret: bool = True) -> Environment:
 
 def _problem(loc: tuple[int | str, ...], ctx: dict[str, Any] | None = None, **_: Any) -> str:
     name = str(loc[0])
-    field = Environment.model_fields[name]
     detail = str((ctx or {}).get("error", ""))
-    value = f"is {os.environ[name]!r}" if field.repr else "is wrong"
-    return f"{name} {value}{detail and ': '}{detail}; it takes {field.description}."
+    # A URL may hold a password.
+    value = "is wrong" if name.endswith("_URL") else f"is {os.environ[name]!r}"
+    takes = Environment.model_fields[name].description
+    return f"{name} {value}{detail and ': '}{detail}; it takes {takes}."
 
 
 @contextmanager
@@ -138,4 +149,5 @@ def plain_exit() -> Iterator[None]:
     try:
         yield
     except ImproperlyConfigured as error:
-        sys.exit(f"twit: {error}")
+        # Without a database Django complains about ENGINE, which nobody sets here.
+        sys.exit(f"twit: {NO_SERVERS if 'ENGINE' in str(error) else error}")

@@ -31,21 +31,15 @@ TWIT_LIMITS = env.limits
 DATABASES: dict[str, dict[str, Any]] = {"default": {}}
 if DATABASE_URL:
     parts = conninfo_to_dict(DATABASE_URL)
-    names = {
-        "dbname": "NAME",
-        "user": "USER",
-        "password": "PASSWORD",
-        "host": "HOST",
-        "port": "PORT",
-    }
     # Planning a page's query takes longer than running it. A prepared statement is planned once.
     options = {"server_side_binding": True, "prepare_threshold": 5}
     DATABASES["default"] = {
         "ENGINE": "backends.engine",
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options | {name: parts[name] for name in parts if name not in names},
-        **{names[name]: parts[name] for name in parts if name in names},
+        "NAME": parts.pop("dbname"),
+        **{name.upper(): parts.pop(name, "") for name in ("user", "password", "host", "port")},
+        "OPTIONS": options | parts,
     }
 CELERY_BROKER_URL = REDIS_URL
 if REDIS_URL.startswith("rediss://"):
@@ -78,21 +72,11 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
 
 # Django
 
+CONTRIB = "admin auth contenttypes sessions messages staticfiles postgres"
 INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django.contrib.postgres",
-    "rest_framework",
-    "knox",
-    "drf_spectacular",
-    "drf_spectacular_sidecar",
-    "users",
-    "tweets",
-    "timelines",
+    *(f"django.contrib.{app}" for app in CONTRIB.split()),
+    *("rest_framework", "knox", "drf_spectacular", "drf_spectacular_sidecar"),
+    *("users", "tweets", "timelines"),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -126,13 +110,8 @@ FIXTURE_DIRS = [BASE_DIR / "fixtures"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "users.User"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -193,9 +172,7 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=env.TWIT_TOKEN_DAYS)}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-    },
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.TWIT_LOG_LEVEL},
 }

@@ -10,15 +10,15 @@ from api import errors
 from api.root import RootView
 from timelines.views import HomeTimelineViewSet
 from tweets.views import TweetViewSet
-from users import forms, sign_in
+from users import logins, sign_in
 
 router = SimpleRouter(trailing_slash=False)
 router.register("tweets/followed", HomeTimelineViewSet, basename="home-timeline")
 router.register("tweets", TweetViewSet, basename="tweet")
 
-admin.site.login_form = forms.LimitedAdminForm
+admin.site.login_form = logins.LimitedAdminForm
 session_login = sessions.LoginView.as_view(
-    template_name="rest_framework/login.html", authentication_form=forms.LimitedForm
+    template_name="rest_framework/login.html", authentication_form=logins.LimitedForm
 )
 # The browsable API looks up its links by these names.
 session_urls = [

@@ -7,6 +7,7 @@ import re
 import socket
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +23,24 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
 
 
 def served_addresses() -> Iterator[str]:
-    """Yield the addresses of the listening sockets that this process inherited from its server."""
+    """Yield the addresses of the server sockets that this process has inherited."""
     for number in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
-        try:
-            is_socket = stat.S_ISSOCK(os.fstat(number).st_mode)
-        except OSError:  # the descriptor of the listing itself, closed by now
-            continue
-        if is_socket:
-            with socket.socket(fileno=os.dup(number)) as bound:
-                if bound.family in (socket.AF_INET, socket.AF_INET6) and not is_connected(bound):
-                    yield bound.getsockname()[0]
+        with suppress(OSError):  # closed by now, no socket, or without an address
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as bound:
+                    if bound.family in (socket.AF_INET, socket.AF_INET6) and not has_peer(bound):
+                        yield bound.getsockname()[0]
 
 
-def is_connected(connection: socket.socket) -> bool:
-    """Return whether the socket has a peer."""
-    try:
-        connection.getpeername()
-    except OSError:
-        return False
-    return True
+def has_peer(connection: socket.socket) -> bool:
+    """Return whether somebody is connected to the socket."""
+    with suppress(OSError):
+        return bool(connection.getpeername())
+    return False
 
 
 def check_open_api() -> None:
-    """Log that the API is open. Raises ImproperlyConfigured if other machines can reach it.
-
-    TWIT_OPEN_API_ANYWHERE allows that.
-    """
+    """Log that the API is open. Raises ImproperlyConfigured if other machines can reach it."""
     logging.getLogger("twit").warning(
         "TWIT_OPEN_API is on: anybody who can reach this server may read, post and delete as "
         "anybody."

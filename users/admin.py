@@ -1,5 +1,6 @@
 """Users and follows in the admin. It stays fast with 100,000 of each."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib import admin
@@ -14,29 +15,28 @@ from users.models import Follow, User
 
 
 def count_of(field: str) -> Coalesce:
-    """Return an expression that counts the follows with the outer query's user as their `field`.
-
-    It costs one index-only scan per user.
-    """
-    counted = (
-        Follow.objects.filter(**{field: OuterRef("pk")})
-        .order_by()
-        .values(field)
-        .annotate(n=Count("*"))
-    )
-    return Coalesce(Subquery(counted.values("n")), 0, output_field=IntegerField())
+    """Count the follows whose `field` is the outer query's user: an index-only scan per user."""
+    follows = Follow.objects.filter(**{field: OuterRef("pk")}).order_by().values(field)
+    counted = follows.annotate(n=Count("*")).values("n")
+    return Coalesce(Subquery(counted), 0, output_field=IntegerField())
 
 
-def listing_link(model: str, field: str, user: User, text: str) -> str:
-    """Return a link to the admin's list of the `model` rows whose `field` is the user."""
-    address = reverse(f"admin:{model}_changelist")
-    return format_html('<a href="{}?{}__id__exact={}">{}</a>', address, field, user.pk, text)
+def column(name: str, model: str, field: str, text: str) -> Callable[[Any, User], str]:
+    """Return a column that links to the admin's `model` rows whose `field` is the user."""
+
+    @admin.display(description=name)
+    def link(_: Any, user: User) -> str:
+        address = f"{reverse(f'admin:{model}_changelist')}?{field}__id__exact={user.pk}"
+        return format_html('<a href="{}">{}</a>', address, text.format(user))
+
+    return link
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Users, with linked counts of their followers and follows."""
-
+    followers = column("followers", "users_follow", "followed", "{0.follower_count:,}")
+    following = column("follows", "users_follow", "follower", "{0.follow_count:,}")
+    tweets = column("tweets", "tweets_tweet", "author", "their tweets")
     list_display = ("username", "id", "followers", "following", "is_staff", "date_joined")
     list_filter = ("is_staff", "is_active")
     search_fields = ("username",)
@@ -53,25 +53,9 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not generic at ru
         users: QuerySet[User] = super().get_queryset(request)
         return users.annotate(**counts)
 
-    @admin.display(description="followers")
-    def followers(self, user: User) -> str:
-        count = cast(Any, user).follower_count
-        return listing_link("users_follow", "followed", user, f"{count:,}")
-
-    @admin.display(description="follows")
-    def following(self, user: User) -> str:
-        count = cast(Any, user).follow_count
-        return listing_link("users_follow", "follower", user, f"{count:,}")
-
-    @admin.display(description="tweets")
-    def tweets(self, user: User) -> str:
-        return listing_link("tweets_tweet", "author", user, "their tweets")
-
 
 @admin.register(Follow)
 class FollowAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Who follows whom, newest first."""
-
     list_display = ("id", "follower", "followed", "created_at")
     list_select_related = ("follower", "followed")
     search_fields = ("=follower__username", "=followed__username")

@@ -1,6 +1,5 @@
-"""Token authentication."""
-
 import knox.auth
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox.crypto import hash_token
 from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
@@ -25,10 +24,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
     """
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, AuthToken]:
-        """Return the token's user, with only BEARER_FIELDS loaded, and the token.
-
-        Raises AuthenticationFailed.
-        """
+        """Return the token and its user with BEARER_FIELDS. Raises AuthenticationFailed."""
         text = token.decode("latin-1")
         if not text.isalnum():  # every token is
             raise AuthenticationFailed("Invalid token.")
@@ -41,3 +37,10 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         user = User.from_db(None, BEARER_FIELDS, row)
         bearer: tuple[User, AuthToken] = self.validate_user(AuthToken(digest=digest, user=user))
         return bearer
+
+
+class TokenScheme(KnoxTokenScheme):
+    """Token authentication in the OpenAPI document."""
+
+    target_class = "users.authentication.TokenAuthentication"
+    name = "token"

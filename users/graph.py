@@ -36,8 +36,7 @@ class Loaded:
 def parse_edges(lines: Iterable[str]) -> Iterator[Edge]:
     """Yield the edges of a text: two ids per line, separated by a comma, tabs or spaces.
 
-    Empty lines, comments (#) and a header, which is a first line without a number, are skipped.
-    Raises BadEdge at the first line that is anything else.
+    Empty lines, comments (#) and a header line without a number are skipped. Raises BadEdge.
     """
     is_first = True
     for number, line in enumerate(lines, start=1):
@@ -86,10 +85,9 @@ def power_law_edges(users: int, mean_follows: float, seed: int) -> Iterator[Edge
 
 @transaction.atomic
 def load(edges: Iterable[Edge], *, users_up_to: int = 0) -> Loaded:
-    """Store the edges, and create the missing users, up to `users_up_to`, as `user<id>`.
+    """Store the edges. Missing users, up to `users_up_to`, become `user<id>`.
 
-    Existing users and follows stay as they are, so loading twice changes nothing. An exception from
-    `edges` undoes the whole load.
+    Loading twice changes nothing. An exception from `edges` undoes the whole load.
     """
     with connection.cursor() as cursor:
         cursor.execute(

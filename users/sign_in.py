@@ -14,15 +14,16 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from api.fields import ID, TextField
-from api.limits import LOGINS, Limit
+from api.limits import LOGINS, Limit, count
 from api.schema import described
 from users.authentication import TokenAuthentication
-from users.failed_logins import LoginLimit, forgive
+from users.logins import LoginLimit
 
 
 class LoginSerializer(serializers.Serializer[None]):
     """The body of a login."""
 
+    example = {"username": "ben", "password": "a secret"}
     username = TextField(max_length=150, help_text="The user's name.")
     password = TextField(max_length=1000, trim_whitespace=False, help_text="The user's password.")
 
@@ -30,6 +31,7 @@ class LoginSerializer(serializers.Serializer[None]):
 class Token(serializers.Serializer[None]):
     """A new token."""
 
+    example = {"token": "0" * 64, "expiry": "2026-02-04T09:31:00Z", "userId": "2"}
     token = serializers.CharField(help_text="The token itself. It can't be shown again.")
     expiry = serializers.DateTimeField(help_text="When the token expires, in UTC.")
     userId = serializers.RegexField(ID, help_text="The id of the token's user.")  # noqa: N815
@@ -42,32 +44,15 @@ class LoginView(APIView):
     permission_classes = [AllowAny]
     serializer_class = LoginSerializer
 
-    @property
-    def throttle_scope(self) -> str:
-        """The rate limit that applies: other methods are no login attempts."""
-        return LOGINS if self.request.method == "POST" else "requests"
-
     def get_throttles(self) -> list[BaseThrottle]:
-        return [LoginLimit() if self.throttle_scope == LOGINS else Limit()]
+        """Return the limit that applies: other methods are no login attempts."""
+        return [LoginLimit() if self.request.method == "POST" else Limit()]
 
     def get_authenticate_header(self, request: Request) -> str:
         """Return the scheme, without which DRF would answer 403 instead of 401."""
         return "Token"
 
-    @described(
-        summary="Sign in",
-        status=200,
-        response=Token,
-        description="A new token.",
-        response_example={
-            "token": "0" * 64,
-            "expiry": "2026-02-04T09:31:00Z",
-            "userId": "2",
-        },
-        errors=[400, 401],
-        request=LoginSerializer,
-        request_example={"username": "ben", "password": "a secret"},
-    )
+    @described(summary="Sign in", takes=LoginSerializer, returns=Token, errors=[400, 401])
     def post(self, request: Request) -> Response:
         """Exchange a user's name and password for a token."""
         serializer = LoginSerializer(data=request.data)
@@ -75,31 +60,20 @@ class LoginView(APIView):
         user = authenticate(request._request, **serializer.validated_data)
         if user is None:
             raise AuthenticationFailed("There is no active user with that name and password.")
-        forgive(LoginLimit().counters(LOGINS, request))
+        count(LOGINS, LoginLimit().counters(LOGINS, request), by=-1)  # forgive it
         token, secret = AuthToken.objects.create(user)
         user_logged_in.send(type(user), request=request._request, user=user)
         return Response({"token": secret, "expiry": token.expiry, "userId": str(user.pk)})
 
 
-@extend_schema_view(
-    post=described(
-        summary="Sign out", status=204, description="The token is revoked.", request=None
-    )
-)
+@extend_schema_view(post=described(summary="Sign out", status=204, takes=None))
 class LogoutView(knox.views.LogoutView):
     """Revoke the request's token."""
 
     authentication_classes = [TokenAuthentication]
 
 
-@extend_schema_view(
-    post=described(
-        summary="Sign out everywhere",
-        status=204,
-        description="All tokens of the user are revoked.",
-        request=None,
-    )
-)
+@extend_schema_view(post=described(summary="Sign out everywhere", status=204, takes=None))
 class LogoutAllView(knox.views.LogoutAllView):
     """Revoke all tokens of the request's user."""
 

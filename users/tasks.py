@@ -1,5 +1,3 @@
-"""Periodic clean-up."""
-
 from celery import shared_task
 from django.core.management import call_command
 from django.db.models.functions import Now

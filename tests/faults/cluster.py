@@ -1,4 +1,4 @@
-"""A whole Twit of the test's own, every part a process that can be hurt; and the faults."""
+"""A complete Twit installation of real processes for one test, and faults to inject into it."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ class Cluster(Stack):
         self.postgres.stop()
 
     def manage(self, *arguments: str) -> str:
-        """Run a management command on this cluster; what it printed."""
+        """Run a management command on this cluster. Return what it printed."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             command, cwd=CHECKOUT, env=self.env, capture_output=True, text=True, check=False
@@ -68,17 +68,17 @@ class Cluster(Stack):
         return done.stdout
 
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement past Django; its rows, if it gives any."""
+        """Run one statement, bypassing Django. Return its rows, if any."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def redis(self) -> redis.Redis:
-        """A client of the cluster's Valkey."""
+        """Return a client for the cluster's Valkey."""
         return redis.Redis.from_url(self.redis_url, socket_timeout=30)
 
     def pending(self) -> set[int]:
-        """The rows of the outbox that are not put off after a failure."""
+        """Return the ids of the outbox rows that have not failed so far."""
         rows = self.sql("SELECT id FROM timelines_fanout WHERE attempts = 0")
         return {row_id for (row_id,) in rows}
 
@@ -88,7 +88,7 @@ class Cluster(Stack):
             wait_until(lambda: connection.execute(_CLAIMED).fetchone(), pause_seconds=0)
 
     def wait_until_delivered(self, seconds: float = 60) -> float:
-        """Wait until nothing is left of what is pending now; how many seconds it took."""
+        """Wait until every row that is pending now is done. Return the seconds that it took."""
         started = time.monotonic()
         now = self.pending()
         wait_until(lambda: not now & self.pending(), seconds)
@@ -105,13 +105,13 @@ Fault = Callable[[Cluster], None]
 
 
 def worker_killed(cluster: Cluster) -> None:
-    """kill -9 of a worker and its children; another is started."""
+    """Kill a worker and its children with SIGKILL, then start another."""
     cluster.kill("one")
     cluster.start_worker("one")
 
 
 def worker_terminated(cluster: Cluster) -> None:
-    """SIGTERM to a worker: it ends by itself, within 10 s."""
+    """Send SIGTERM to a worker, which exits by itself within 10 s. Start another."""
     started = time.monotonic()
     cluster.children["one"].process.send_signal(signal.SIGTERM)
     cluster.children.pop("one").process.wait(10)
@@ -120,13 +120,13 @@ def worker_terminated(cluster: Cluster) -> None:
 
 
 def web_killed(cluster: Cluster) -> None:
-    """kill -9 of the web server and its children; another is started."""
+    """Kill the web server and its children with SIGKILL, then start another."""
     cluster.kill("web")
     cluster.start_web(cluster.web_port)
 
 
 def postgres_killed(cluster: Cluster) -> None:
-    """kill -9 of all of Postgres; it recovers from its log."""
+    """Kill all Postgres processes with SIGKILL. Postgres recovers from its write-ahead log."""
     os.killpg(cluster.postgres.process.pid, signal.SIGKILL)
     cluster.postgres.process.wait()
     time.sleep(1)
@@ -140,14 +140,14 @@ def _kill_valkey(cluster: Cluster) -> Path:
 
 
 def valkey_emptied(cluster: Cluster) -> None:
-    """Valkey is killed and comes back empty."""
+    """Kill Valkey and restart it without data."""
     home = _kill_valkey(cluster)
     subprocess.run(["rm", "-rf", home], check=True)
     cluster.start_valkey()
 
 
-def valkey_set_back(cluster: Cluster) -> None:
-    """Valkey is killed and comes back as it was 5 s ago."""
+def valkey_reverted(cluster: Cluster) -> None:
+    """Kill Valkey and restart it with its data from 5 s earlier."""
     home = cluster.folder / "valkey"
     subprocess.run(["rm", "-rf", f"{home}.old"], check=True)
     cluster.redis().bgrewriteaof()
@@ -161,42 +161,42 @@ def valkey_set_back(cluster: Cluster) -> None:
 
 
 def valkey_frozen(cluster: Cluster, seconds: float = 10) -> None:
-    """Valkey answers nothing for a while."""
+    """Suspend Valkey for a while, so that requests time out."""
     cluster.valkey.process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
     cluster.valkey.process.send_signal(signal.SIGCONT)
 
 
-def valkey_refusing(cluster: Cluster, seconds: float = 10) -> None:
-    """Nothing listens at Valkey's address for a while."""
+def valkey_stopped(cluster: Cluster, seconds: float = 10) -> None:
+    """Stop Valkey for a while, so that connections are refused."""
     _kill_valkey(cluster)
     time.sleep(seconds)
     cluster.start_valkey()
 
 
 def valkey_full(cluster: Cluster, seconds: float = 5) -> None:
-    """Valkey has no memory left for a while."""
+    """Leave Valkey without free memory for a while, so that writes fail."""
     cluster.redis().config_set("maxmemory", 1)
     time.sleep(seconds)
     cluster.redis().config_set("maxmemory", 0)
 
 
 def frozen_briefly(cluster: Cluster) -> None:
-    """Valkey answers nothing for two seconds."""
+    """Suspend Valkey for two seconds."""
     valkey_frozen(cluster, 2)
 
 
-def refusing_briefly(cluster: Cluster) -> None:
-    """Nothing listens at Valkey's address for two seconds."""
-    valkey_refusing(cluster, 2)
+def stopped_briefly(cluster: Cluster) -> None:
+    """Stop Valkey for two seconds."""
+    valkey_stopped(cluster, 2)
 
 
 def full_briefly(cluster: Cluster) -> None:
-    """Valkey has no memory left for two seconds."""
+    """Leave Valkey without free memory for two seconds."""
     valkey_full(cluster, 2)
 
 
 STORM_FAULTS: list[Fault] = [
     *(worker_killed, worker_terminated, web_killed, postgres_killed),
-    *(valkey_emptied, frozen_briefly, refusing_briefly, full_briefly),
+    *(valkey_emptied, frozen_briefly, stopped_briefly, full_briefly),
 ]

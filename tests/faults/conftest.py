@@ -1,4 +1,4 @@
-"""The figures of all faults, in a table at the end."""
+"""Fixtures for the fault tests, and a table of their figures at the end of the run."""
 
 import shutil
 import statistics
@@ -20,7 +20,7 @@ FairnessReport = Callable[[list[float], list[float], list[float]], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give these tests more time than the others have."""
+    """Give these tests a longer timeout than the others."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A running cluster of 100 users, in a folder that Postgres's own account may enter."""
+    """A running cluster with 100 users, in a folder that the account of Postgres can enter."""
     folder = Path(tempfile.mkdtemp(prefix="twit-faults-"))
     folder.chmod(0o755)
     made = Cluster(folder)
@@ -40,10 +40,10 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def report() -> Report:
-    """report(fault, oracle, seconds): one row of the table."""
+    """report(fault, oracle, seconds) adds one row to the table."""
 
     def add(fault: str, oracle: Oracle, seconds: float) -> None:
-        lost = len(oracle.wrongs)  # and those that `compare` finds fail the test
+        lost = len(oracle.wrongs)  # errors that `compare` finds fail the test instead
         figures = (f"{oracle.longest_seconds:.2f}", f"{seconds:.1f}", str(oracle.unavailable))
         _rows.append((fault, str(len(oracle.posted)), *figures, str(lost)))
 
@@ -52,24 +52,27 @@ def report() -> Report:
 
 @pytest.fixture
 def fairness_report() -> FairnessReport:
-    """fairness_report(alone, beside, deletes): seconds each."""
+    """fairness_report(alone, concurrent, deletes) adds latencies, in seconds, to the summary."""
 
-    def add(alone: list[float], beside: list[float], deletes: list[float]) -> None:
-        for name, taken in (("alone", alone), ("beside a million", beside)):
+    def add(alone: list[float], concurrent: list[float], deletes: list[float]) -> None:
+        for name, taken in (
+            ("alone", alone),
+            ("during a fan-out to a million followers", concurrent),
+        ):
             cuts = statistics.quantiles(taken, n=100)
             p50, p99 = 1000 * cuts[49], 1000 * cuts[98]
             _fairness.append(f"ordinary tweet, {name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-        _fairness.append(f"longest DELETE meanwhile: {1000 * max(deletes):.0f} ms")
+        _fairness.append(f"longest DELETE during that fan-out: {1000 * max(deletes):.0f} ms")
 
     return add
 
 
 def pytest_terminal_summary() -> None:
-    """Print the table."""
-    table = Table(title="What each fault cost")
+    """Print the latencies and the table."""
+    table = Table(title="Cost of each fault")
     for column in ("fault", "tweets posted", "longest request, s", "delivered after, s"):
         table.add_column(column, justify="left" if column == "fault" else "right")
-    table.add_column("answers 503", justify="right")
+    table.add_column("503 responses", justify="right")
     table.add_column("lost or wrong", justify="right")
     for row in _rows:
         table.add_row(*row)

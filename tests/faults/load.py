@@ -1,4 +1,4 @@
-"""Clients that post, delete, follow, unfollow and read, and remember what was acknowledged."""
+"""Clients that post, delete, follow, unfollow and read, and record the acknowledged changes."""
 
 import random
 import threading
@@ -17,20 +17,20 @@ PAUSE_SECONDS = 0.01
 
 @dataclass
 class Oracle:
-    """What the service has acknowledged, and what it did wrong."""
+    """The changes that the service acknowledged, and the errors that the clients saw."""
 
-    posted: dict[int, int] = field(default_factory=dict)  # 201: the tweet's id, its author's
-    to_delete: set[int] = field(default_factory=set)  # asked for, answered or not
-    deleted: set[int] = field(default_factory=set)  # 204
-    unfollowed: set[tuple[int, int]] = field(default_factory=set)  # committed, until followed again
+    posted: dict[int, int] = field(default_factory=dict)  # by a 201: tweet id -> author id
+    to_delete: set[int] = field(default_factory=set)  # requested, acknowledged or not
+    deleted: set[int] = field(default_factory=set)  # by a 204
+    unfollowed: set[tuple[int, int]] = field(default_factory=set)  # committed; not followed since
     wrongs: list[str] = field(default_factory=list)
     longest_seconds: float = 0.0
-    unavailable: int = 0  # answers of 503
+    unavailable: int = 0  # 503 responses
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Clients:
-    """Threads at work on a cluster, the same for the same seed but for their timing."""
+    """Threads that send requests to a cluster. The seed fixes their choices, but not the timing."""
 
     def __init__(self, cluster: Cluster, users: int, seed: int = 1) -> None:
         self.cluster, self.users, self.seed = cluster, users, seed
@@ -39,7 +39,7 @@ class Clients:
 
     @contextmanager
     def at_work(self) -> Iterator[Oracle]:
-        """Work meanwhile."""
+        """Run the threads during the `with` block."""
         kinds = (self._post, self._post, self._delete, self._follow, self._read, self._read)
         threads = [
             threading.Thread(target=self._loop, args=(kind, self.seed * 100 + number))
@@ -61,13 +61,15 @@ class Clients:
                 try:
                     act(client, rng)
                 except (httpx.TransportError, psycopg.OperationalError):
-                    time.sleep(0.1)  # not acknowledged: may have happened or not
+                    time.sleep(0.1)  # not acknowledged: the outcome is unknown
                 except Exception as error:
                     self.oracle.wrongs.append(repr(error))
                     raise
                 time.sleep(PAUSE_SECONDS)
 
-    def _ask(self, client: httpx.Client, method: str, path: str, **body: object) -> httpx.Response:
+    def _request(
+        self, client: httpx.Client, method: str, path: str, **body: object
+    ) -> httpx.Response:
         started = time.monotonic()
         answer = client.request(method, path, json=body or None)
         oracle = self.oracle
@@ -80,7 +82,7 @@ class Clients:
 
     def _post(self, client: httpx.Client, rng: random.Random) -> None:
         author = rng.randint(1, self.users)
-        answer = self._ask(client, "POST", "/tweets", userId=author, message="hello")
+        answer = self._request(client, "POST", "/tweets", userId=author, message="hello")
         if answer.status_code == httpx.codes.CREATED:
             self.oracle.posted[int(answer.json()["id"])] = author
 
@@ -90,7 +92,7 @@ class Clients:
         if candidates:
             tweet_id = rng.choice(candidates[-50:])
             self.oracle.to_delete.add(tweet_id)
-            answer = self._ask(client, "DELETE", f"/tweets/{tweet_id}")
+            answer = self._request(client, "DELETE", f"/tweets/{tweet_id}")
             if answer.status_code == httpx.codes.NO_CONTENT:
                 self.oracle.deleted.add(tweet_id)
 
@@ -115,29 +117,29 @@ class Clients:
     def _read(self, client: httpx.Client, rng: random.Random) -> None:
         reader = rng.randint(1, self.users)
         deleted, unfollowed = set(self.oracle.deleted), set(self.oracle.unfollowed)
-        answer = self._ask(client, "GET", f"/tweets/followed/{reader}?limit=50")
+        answer = self._request(client, "GET", f"/tweets/followed/{reader}?limit=50")
         if answer.status_code != httpx.codes.OK:
             return
         ids = [int(tweet["id"]) for tweet in answer.json()]
         wrongs = self.oracle.wrongs
         if ids != sorted(set(ids), reverse=True):
-            wrongs.append(f"reader {reader}: repeated or out of order: {ids}")
+            wrongs.append(f"reader {reader}: duplicates or wrong order: {ids}")
         if deleted & set(ids):
-            wrongs.append(f"reader {reader}: deleted and shown: {deleted & set(ids)}")
+            wrongs.append(f"reader {reader}: deleted tweets are shown: {deleted & set(ids)}")
         for tweet in answer.json():
             edge = (reader, int(tweet["userId"]))
             if edge in unfollowed and edge in self.oracle.unfollowed:
-                wrongs.append(f"reader {reader}: unfollowed and shown: {tweet}")
+                wrongs.append(f"reader {reader}: the author is unfollowed: {tweet}")
 
 
 def compare(cluster: Cluster, oracle: Oracle, readers: Iterable[int]) -> None:
-    """At rest: nothing acknowledged is lost, and every home timeline is right to its end."""
+    """Check at rest that no acknowledged change is lost and that the timelines are correct."""
     assert oracle.wrongs == []
     stored = {tweet_id for (tweet_id,) in cluster.sql("SELECT id FROM tweets_tweet")}
     assert set(oracle.posted) - oracle.to_delete <= stored
     assert not oracle.deleted & stored
     with httpx.Client(base_url=cluster.address, timeout=30) as client:
-        for _ in range(2):  # as it stands, and once every list has been read and rebuilt
+        for _ in range(2):  # the second time, every list has been read and rebuilt
             for reader in readers:
                 assert _scroll(client, reader) == _query(cluster, reader), f"reader {reader}"
     cluster.manage("verify_timelines")

@@ -1,4 +1,7 @@
-"""A random fault every 2 to 4 s for a minute. TWIT_STORMS sets how many storms, each seeded."""
+"""A storm is a random fault every 2 to 4 s for a minute.
+
+TWIT_STORMS sets the number of storms. The number of a storm is its random seed.
+"""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Short ways to make, fill and read home timelines in tests."""
+"""Helpers that create, fill and read home timelines in tests."""
 
 from api.paging import Window
 from timelines.delivery import rounds
@@ -14,7 +14,7 @@ AUTHOR = 1
 
 
 def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 0) -> None:
-    """A finished list with those tweets."""
+    """Create a finished list that holds the tweets."""
     store.forget([reader_id])
     token = store.begin_rebuild(reader_id)
     assert token
@@ -23,38 +23,38 @@ def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 
 
 
 def push(tweet_id: int, *reader_ids: int) -> int:
-    """Push a tweet onto those lists; how many it reached."""
+    """Push a tweet onto the lists. Return how many it reached."""
     [outcome] = changes.apply([Change(Entry(tweet_id, AUTHOR), reader_ids)])
     assert not outcome.error
     return outcome.reached
 
 
 def listed(reader_id: int) -> list[int] | None:
-    """The tweet ids in the list, newest first, or None if there is no list."""
+    """Return the tweet ids in the list, newest first, or None if there is no list."""
     found = store.read(reader_id, renew=False)
     return None if found is None else list(found.tweet_ids[::-1])
 
 
 def deliver_all() -> None:
-    """Work off the outbox."""
+    """Run rounds until the outbox is empty."""
     while rounds.run_round().claimed:
         pass
     assert not FanOut.objects.exists()
 
 
 def query(reader: User) -> list[int]:
-    """What the home timeline is by definition."""
+    """Return the ids of the whole home timeline, newest first, as Postgres defines it."""
     tweets = Tweet.objects.filter(author__followed_by__follower=reader)
     return list(tweets.order_by("-id").values_list("id", flat=True))
 
 
 def page(reader: User, **window: int) -> list[int]:
-    """The ids of one page."""
+    """Return the ids of one page."""
     return [tweet.id for tweet in home_page(reader.pk, Window(**window)).items]
 
 
 def all_pages(reader: User, limit: int) -> list[int]:
-    """The ids of all pages from the newest to the end."""
+    """Return the ids of all pages, newest first."""
     seen: list[int] = []
     while True:
         bound = {"max_id": seen[-1]} if seen else {}

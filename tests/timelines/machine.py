@@ -1,4 +1,4 @@
-"""What the protocol's tests drive by hand: a Valkey to restart, and workers that stop half-way."""
+"""Parts that tests of the protocol control: a Valkey to restart, and workers that run in steps."""
 
 import itertools
 import shutil
@@ -22,7 +22,7 @@ from twit.local.net import free_port
 
 
 class Valkey:
-    """A server of the test's own, at one address, to restart empty or from a snapshot."""
+    """A server for one test. It restarts at the same address, empty or from a snapshot."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.log = folder / "valkey", folder / "valkey.log"
@@ -46,7 +46,7 @@ class Valkey:
         shutil.copy(self.home / "dump.rdb", self.snapshot)
 
     def restart(self, *, from_snapshot: bool) -> None:
-        """Kill it; what comes back is empty, or as old as the snapshot."""
+        """Kill the server, then start it empty or with the data of the last snapshot."""
         self.child.process.send_signal(signal.SIGKILL)
         self.child.process.wait()
         (self.home / "dump.rdb").unlink(missing_ok=True)
@@ -57,7 +57,7 @@ class Valkey:
 
 @contextmanager
 def own_valkey(folder: Path) -> Iterator[Valkey]:
-    """A Valkey that `store` talks to meanwhile."""
+    """Start a Valkey that the application uses during the `with` block."""
 
     own = Valkey(folder)
     try:
@@ -69,7 +69,7 @@ def own_valkey(folder: Path) -> Iterator[Valkey]:
 
 
 class Worker:
-    """A fan-out worker with a database connection of its own, whose round is taken in steps."""
+    """A fan-out worker with its own database connection, which runs a round in steps."""
 
     def __init__(self) -> None:
         known = connection.settings_dict
@@ -97,13 +97,13 @@ class Worker:
         self.claims, self.outcomes = [], None
 
     def die(self) -> None:
-        """Lose whatever was not finished."""
+        """Roll back the round, unless it is finished."""
         self.connection.rollback()
         self.claims, self.outcomes = [], None
 
 
 def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
-    """Every newest part of the reader's list, and the whole, if they would be believed."""
+    """Yield each newest part of the reader's list that a read would believe, the whole one last."""
     for newest in itertools.count(1):
         listed = store.read(reader_id, newest, renew=False)
         if listed is None or not listed.is_believed(version):
@@ -115,6 +115,6 @@ def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
 
 @contextmanager
 def small_lists(*, cap: int, spacing: int) -> Iterator[None]:
-    """Lists of so few elements that they are tended all the time."""
+    """Make lists so short that they are trimmed and marked all the time."""
     with patch.multiple(store, CAP=cap, MARK_SPACING=spacing):
         yield

@@ -1,4 +1,4 @@
-"""The operators' commands."""
+"""The management commands for operators."""
 
 import io
 
@@ -12,7 +12,7 @@ from tests.timelines.lists import deliver_all, listed, page
 from tests.valkey import client
 from timelines.lists import store
 from timelines.lists.entries import Entry
-from timelines.lists.keys import list_key, state_key
+from timelines.lists.store import list_key, state_key
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import Follow, User
@@ -30,7 +30,7 @@ def run(command: str, *arguments: str) -> str:
 
 @pytest.fixture
 def tweets(ben: User, alyssa: User) -> list[Tweet]:
-    """Three by alyssa, delivered to ben, who has a list."""
+    """Three tweets by alyssa, delivered to ben's list."""
     FollowFactory.create(follower=ben, followed=alyssa)
     page(ben)
     made = TweetFactory.create_batch(3, author=alyssa)
@@ -38,56 +38,56 @@ def tweets(ben: User, alyssa: User) -> list[Tweet]:
     return made
 
 
-def lose(tweet: Tweet, reader: User) -> None:
-    """Remove an entry by hand."""
+def remove_entry(tweet: Tweet, reader: User) -> None:
+    """Remove the tweet's entry from the reader's list."""
     entry = Entry(tweet.pk, tweet.author_id).encode()
     assert client().lrem(list_key(reader.pk), 0, entry) == 1  # type: ignore[arg-type]
 
 
-def test_verify_finds_nothing_wrong_with_a_right_list(tweets: list[Tweet]) -> None:
+def test_verify_finds_no_difference_in_a_correct_list(tweets: list[Tweet]) -> None:
     assert run("verify_timelines").startswith("1 timelines, 1 believed: 0 missing, 0 surplus; 3 en")
 
 
-def test_verify_finds_a_lost_entry_and_repair_mends_it(ben: User, tweets: list[Tweet]) -> None:
-    lose(tweets[1], ben)
+def test_verify_finds_a_lost_entry_and_repair_restores_it(ben: User, tweets: list[Tweet]) -> None:
+    remove_entry(tweets[1], ben)
     with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines", "ben")
-    told = run("verify_timelines", "--repair")
-    assert f"user {ben.pk}: 1 missing ({tweets[1].pk}), 0 surplus" in told
-    assert "1 rebuilt" in told
+    output = run("verify_timelines", "--repair")
+    assert f"user {ben.pk}: 1 missing ({tweets[1].pk}), 0 surplus" in output
+    assert "1 rebuilt" in output
     assert listed(ben.pk) == [tweet.pk for tweet in tweets[::-1]]
     run("verify_timelines")
 
 
-def test_a_surplus_entry_is_told_and_is_no_error(ben: User, tweets: list[Tweet]) -> None:
+def test_a_surplus_entry_is_reported_but_is_no_error(ben: User, tweets: list[Tweet]) -> None:
     Tweet.objects.filter(pk=tweets[0].pk).delete()
     FanOut.objects.all().delete()
     assert "0 missing, 1 surplus" in run("verify_timelines")
 
 
-def test_what_is_pending_is_not_missing(alyssa: User, tweets: list[Tweet]) -> None:
+def test_a_pending_tweet_does_not_count_as_missing(alyssa: User, tweets: list[Tweet]) -> None:
     TweetFactory.create(author=alyssa)
     assert "0 missing" in run("verify_timelines")
 
 
-def test_what_a_list_that_is_not_believed_lacks_is_no_error(
+def test_a_missing_tweet_in_a_list_that_is_not_believed_is_no_error(
     ben: User, louis: User, tweets: list[Tweet]
 ) -> None:
     TweetFactory.create(author=louis)
     deliver_all()
     FollowFactory.create(follower=ben, followed=louis)
-    told = run("verify_timelines")
-    assert "(not believed): 1 missing" in told
-    assert "1 timelines, 0 believed: 0 missing" in told
+    output = run("verify_timelines")
+    assert "(not believed): 1 missing" in output
+    assert "1 timelines, 0 believed: 0 missing" in output
 
 
-def test_a_sample_is_that_many(ben: User, alyssa: User, louis: User) -> None:
+def test_sample_sets_the_number_of_timelines(ben: User, alyssa: User, louis: User) -> None:
     for reader in (ben, alyssa, louis):
         page(reader)
     assert run("verify_timelines", "--sample", "2").startswith("2 timelines")
 
 
-def test_users_are_named_by_name_or_id(ben: User, louis: User, tweets: list[Tweet]) -> None:
+def test_users_are_given_by_username_or_id(ben: User, louis: User, tweets: list[Tweet]) -> None:
     page(louis)
     assert run("forget_timelines", "ben") == "1 timelines forgotten\n"
     assert (listed(ben.pk), listed(louis.pk)) == (None, [])
@@ -95,21 +95,23 @@ def test_users_are_named_by_name_or_id(ben: User, louis: User, tweets: list[Twee
     assert listed(ben.pk) == [tweet.pk for tweet in tweets[::-1]]
 
 
-def test_all_means_all_that_are_materialised(ben: User, louis: User, tweets: list[Tweet]) -> None:
+def test_all_selects_every_materialised_timeline(
+    ben: User, louis: User, tweets: list[Tweet]
+) -> None:
     assert run("rebuild_timelines", "--all") == "1 timelines rebuilt\n"
     page(louis)
     assert run("forget_timelines", "--all") == "2 timelines forgotten\n"
     assert list(store.materialised()) == []
 
 
-def test_the_list_of_a_deleted_user_stops_no_command(ben: User, tweets: list[Tweet]) -> None:
+def test_repair_removes_the_list_of_a_deleted_user(ben: User, tweets: list[Tweet]) -> None:
     ben.delete()
     assert "1 timelines, 0 believed: 0 missing" in run("verify_timelines", "--repair")
     assert list(store.materialised()) == []
 
 
-def test_what_could_not_be_repaired_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
-    lose(tweets[1], ben)
+def test_a_failed_repair_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
+    remove_entry(tweets[1], ben)
     client().hset(state_key(ben.pk), "busy_until", 2**40)
     with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines", "--repair")
@@ -117,41 +119,42 @@ def test_what_could_not_be_repaired_is_still_an_error(ben: User, tweets: list[Tw
 
 @pytest.mark.parametrize("command", ["rebuild_timelines", "forget_timelines"])
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "error"),
     [([], "name some users"), (["ben", "--all"], "name some users"), (["bob"], "no user 'bob'")],
 )
-def test_it_must_be_said_whose(
-    ben: User, command: str, arguments: list[str], complaint: str
+def test_a_command_without_valid_users_fails(
+    ben: User, command: str, arguments: list[str], error: str
 ) -> None:
-    with pytest.raises(CommandError, match=complaint):
+    with pytest.raises(CommandError, match=error):
         run(command, *arguments)
 
 
-def test_a_rebuild_under_way_is_told(ben: User) -> None:
+def test_a_rebuild_in_progress_is_reported(ben: User) -> None:
     store.begin_rebuild(ben.pk)
     assert "1 were being rebuilt already" in run("rebuild_timelines", "ben")
 
 
-def test_deliver_pending_says_what_it_did(ben: User, alyssa: User, tweets: list[Tweet]) -> None:
+def test_deliver_pending_reports_what_it_did(ben: User, alyssa: User, tweets: list[Tweet]) -> None:
     TweetFactory.create_batch(2, author=alyssa)
     FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk)
-    told = run("deliver_pending")
-    assert told == "2 fan-outs done, 2 lists reached; 1 pending, 1 of them failing\n"
+    output = run("deliver_pending")
+    assert output == "2 fan-outs done, 2 lists reached; 1 pending, 1 of them failing\n"
     assert len(listed(ben.pk) or []) == 5
 
 
 @pytest.mark.parametrize(
-    "command",
-    ["verify_timelines", "rebuild_timelines", "forget_timelines", "deliver_pending"],
+    "command", ["verify_timelines", "rebuild_timelines", "forget_timelines", "deliver_pending"]
 )
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_detailed_help_text(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="0"):
         call_command(command, "--help")
     assert len(capsys.readouterr().out) > 400
 
 
-@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is not there")
-def test_the_real_graph_after_2000_tweets_shows_no_difference() -> None:
+@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is missing")
+def test_verify_finds_no_difference_on_the_real_graph_after_2000_tweets() -> None:
     run("import_follows", str(GRAPH))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -171,20 +174,20 @@ def test_the_real_graph_after_2000_tweets_shows_no_difference() -> None:
     assert "200 timelines, 200 believed: 0 missing, 0 surplus" in run("verify_timelines")
     victim = readers[0]
     tweet = Tweet.objects.get(pk=(listed(victim.pk) or [])[5])
-    lose(tweet, victim)
+    remove_entry(tweet, victim)
     with pytest.raises(CommandError, match="1 home timelines lack tweets"):
         run("verify_timelines")
     run("verify_timelines", "--repair")
     assert "0 missing" in run("verify_timelines")
 
 
-def test_status_tells_of_the_backlog_and_of_who_works_on_it(
+def test_fanout_status_reports_the_backlog_and_the_workers(
     ben: User, alyssa: User, tweets: list[Tweet]
 ) -> None:
     TweetFactory.create_batch(2, author=alyssa)
     FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk, attempts=3)
-    told = dict(line.split(maxsplit=1) for line in run("fanout_status").splitlines())
-    assert told["pending"] == "3"
-    assert told["failing"] == "1"
-    assert told["workers"] == told["wake-ups"] == "0"
-    assert float(told["oldest"].removesuffix(" s")) >= 0
+    output = dict(line.split(maxsplit=1) for line in run("fanout_status").splitlines())
+    assert output["pending"] == "3"
+    assert output["failing"] == "1"
+    assert output["workers"] == output["wake-ups"] == "0"
+    assert float(output["oldest"].removesuffix(" s")) >= 0

@@ -1,4 +1,4 @@
-"""What a page costs: round trips, and the plans of the queries behind it."""
+"""The cost of a page: round trips and query plans."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +63,7 @@ def test_the_newest_page_is_read_without_the_rest_of_the_list(
     assert len(newest.between(0, 2**63 - 1)) >= 3
 
 
-def test_a_page_that_the_newest_pushes_do_not_make_costs_one_more_round_trip(
+def test_a_page_that_the_newest_part_does_not_fill_costs_one_more_round_trip(
     ben: User, alyssa: User, redis_round_trips: Callable[[], int], list_size: Callable[..., None]
 ) -> None:
     list_size(spacing=10)
@@ -80,7 +80,7 @@ def test_a_page_that_the_newest_pushes_do_not_make_costs_one_more_round_trip(
     assert page(ben, limit=40, since_id=oldest) == query(ben)[:-1]
 
 
-def test_what_the_list_does_not_hold_costs_one_more_query(
+def test_tweets_beyond_the_list_cost_one_more_query(
     ben: User,
     alyssa: User,
     redis_round_trips: Callable[[], int],
@@ -98,7 +98,7 @@ def test_what_the_list_does_not_hold_costs_one_more_query(
 
 @pytest.fixture
 def many(db: None) -> None:
-    """5,000 users with 30 follows each, one with 1,000; 100,000 tweets."""
+    """5,000 users with 30 follows on average, one of them with 1,000, and 100,000 tweets."""
     graph.load(graph.power_law_edges(5_000, 30, seed=1), users_up_to=5_000)
     graph.load(graph.Edge(7, followed_id) for followed_id in range(8, 1_008))
     with connection.cursor() as cursor:
@@ -110,7 +110,7 @@ def many(db: None) -> None:
         cursor.execute("ANALYZE")
 
 
-def test_every_query_of_the_hot_paths_is_by_index_scans(many: None) -> None:
+def test_every_query_of_the_hot_paths_uses_index_scans(many: None) -> None:
     above_all = 2**63 - 1
     queries: dict[str, list[Any]] = {
         hydration.HYDRATE: [7, f"{{{','.join(map(str, range(50_000, 50_020)))}}}"],

@@ -1,4 +1,4 @@
-"""Without Redis: slower and right."""
+"""Without Redis, timelines are slower but correct."""
 
 import signal
 import threading
@@ -16,7 +16,7 @@ from tests.timelines.machine import own_valkey
 from tests.valkey import client
 from timelines.delivery.rounds import run_round
 from timelines.lists import store
-from timelines.lists.keys import list_key
+from timelines.lists.store import list_key
 from timelines.models import FanOut
 from users.models import User
 
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _rested_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_breaker_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(valkey, "BREAKER_SECONDS", 0.5)
 
 
-def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
+def test_an_outage_of_valkey_loses_no_tweet_and_lists_are_used_again_afterwards(
     ben: User, alyssa: User, tmp_path: Path
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
@@ -48,14 +48,12 @@ def test_a_dead_valkey_costs_no_tweet_and_is_used_again_when_it_is_back(
         assert store.read(ben.pk)
 
 
-def test_a_connection_that_is_reset_while_it_waits_is_a_server_that_is_away(
-    ben: User, tmp_path: Path
-) -> None:
+def test_a_connection_reset_during_a_request_raises_unavailable(ben: User, tmp_path: Path) -> None:
     with own_valkey(tmp_path) as own:
         page(ben)
         process = own.child.process
         process.send_signal(signal.SIGSTOP)
-        # Killed with a command unread: the kernel resets the connection.
+        # The process dies with an unread command, so the kernel resets the connection.
         killer = threading.Timer(0.1, process.kill)
         killer.start()
         with pytest.raises(Unavailable):
@@ -63,7 +61,7 @@ def test_a_connection_that_is_reset_while_it_waits_is_a_server_that_is_away(
         killer.join()
 
 
-def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
+def test_a_frozen_valkey_costs_one_timeout_per_interval(
     ben: User, alyssa: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(valkey, "BREAKER_SECONDS", 60)
@@ -77,11 +75,11 @@ def test_a_frozen_valkey_costs_its_timeout_once_an_interval(
         started = time.monotonic()
         for _ in range(20):
             page(ben)
-        assert time.monotonic() - started < 5 * REQUEST_SECONDS  # not 20 times
+        assert time.monotonic() - started < 5 * REQUEST_SECONDS  # not 20 timeouts
         own.thaw()
 
 
-def test_without_memory_for_lists_reads_go_on_and_tweets_stay_pending(
+def test_without_free_memory_for_lists_reads_work_and_tweets_stay_pending(
     ben: User, alyssa: User, tmp_path: Path
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
@@ -100,7 +98,7 @@ def test_without_memory_for_lists_reads_go_on_and_tweets_stay_pending(
         assert all_pages(ben, limit=2) == query(ben)
 
 
-def test_what_is_no_list_is_put_right_by_the_next_read(ben: User, alyssa: User) -> None:
+def test_the_next_read_replaces_a_key_that_is_not_a_list(ben: User, alyssa: User) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
     client().set(list_key(ben.pk), "no list")
     tweet = TweetFactory.create(author=alyssa)
@@ -110,7 +108,7 @@ def test_what_is_no_list_is_put_right_by_the_next_read(ben: User, alyssa: User) 
     assert found.tweet_ids == [tweet.pk]
 
 
-def test_a_breaker_lets_one_trial_through_an_interval() -> None:
+def test_a_breaker_lets_one_trial_through_per_interval() -> None:
     breaker = Breaker(interval_seconds=0.1)
     assert breaker.lets_through()
     breaker.trip()

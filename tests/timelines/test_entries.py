@@ -7,14 +7,14 @@ ids = st.integers(min_value=1, max_value=2**63 - 1)
 
 
 @given(st.lists(st.builds(Entry, ids, ids)))
-def test_entries_survive_their_bytes(entries: list[Entry]) -> None:
+def test_decoding_returns_the_encoded_entries(entries: list[Entry]) -> None:
     encoded = [entry.encode() for entry in entries]
     assert decode(encoded) == (sorted(entry.tweet_id for entry in entries), [])
     assert decode([b"", *encoded, b""]) == decode(encoded)
 
 
 @given(st.lists(ids), st.lists(ids))
-def test_marks_stand_among_entries(marks: list[int], entries: list[int]) -> None:
+def test_marks_are_decoded_among_entries(marks: list[int], entries: list[int]) -> None:
     encoded = [mark(number) for number in marks] + [Entry(number, 1).encode() for number in entries]
     assert decode(encoded) == (sorted(entries), marks)
     assert decode(encoded[::-1]) == (sorted(entries), marks[::-1])

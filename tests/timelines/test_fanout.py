@@ -1,4 +1,4 @@
-"""Rounds over the outbox."""
+"""Fan-out rounds, which work through the outbox."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ from tests.timelines.machine import Worker
 from tests.valkey import client
 from timelines.delivery import rounds
 from timelines.delivery.rounds import Round, run_round
-from timelines.lists.keys import list_key
+from timelines.lists.store import list_key
 from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import User
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def worker(db: None) -> Iterator[Callable[[], Worker]]:
-    """worker(): one more worker, with a connection of its own."""
+    """worker() starts another worker with its own database connection."""
     workers: list[Worker] = []
 
     def start() -> Worker:
@@ -37,8 +37,8 @@ def worker(db: None) -> Iterator[Callable[[], Worker]]:
         started.connection.close()
 
 
-def with_followers(author: User, count: int) -> list[int]:
-    """The ids of that many new followers, each with a list."""
+def add_followers(author: User, count: int) -> list[int]:
+    """Give the author new followers, each with a list. Return their ids."""
     ids = [FollowFactory.create(followed=author).follower_id for _ in range(count)]
     for reader_id in ids:
         materialise(reader_id)
@@ -46,25 +46,25 @@ def with_followers(author: User, count: int) -> list[int]:
 
 
 def test_a_round_delivers_many_tweets_at_once(ben: User, alyssa: User) -> None:
-    readers = with_followers(ben, 3)
+    readers = add_followers(ben, 3)
     tweets = TweetFactory.create_batch(4, author=ben) + TweetFactory.create_batch(2, author=alyssa)
     assert run_round() == Round(claimed=6, finished=6, reached=12, failed=0)
     assert all(listed(r) == [tweet.pk for tweet in tweets[3::-1]] for r in readers)
     assert run_round() == Round()
 
 
-def test_a_long_fan_out_goes_on_where_the_last_round_left_it(ben: User) -> None:
-    with_followers(ben, 10)
+def test_a_long_fan_out_resumes_where_the_last_round_ended(ben: User) -> None:
+    add_followers(ben, 10)
     TweetFactory.create(author=ben)
     rounds = [run_round(followers=4) for _ in range(3)]
     assert [r.reached for r in rounds] == [4, 4, 2]
     assert [r.finished for r in rounds] == [0, 0, 1]
 
 
-def test_a_worker_that_dies_loses_a_round_and_not_the_tweet(
+def test_a_worker_that_dies_loses_its_round_but_no_tweet(
     ben: User, worker: Callable[[], Worker]
 ) -> None:
-    readers = with_followers(ben, 10)
+    readers = add_followers(ben, 10)
     TweetFactory.create(author=ben)
     run_round(followers=4)
     dying = worker()
@@ -73,13 +73,14 @@ def test_a_worker_that_dies_loses_a_round_and_not_the_tweet(
     dying.die()
     assert [run_round(followers=4).reached for _ in range(3)] == [4, 2, 0]
     elements = [client().llen(list_key(reader)) for reader in readers]
-    assert elements == [2, 2, 2, 2, 3, 3, 3, 3, 2, 2]  # the placeholder, the tweet, repeats
+    # The placeholder and the tweet; twice the tweet where the dead worker had pushed it already.
+    assert elements == [2, 2, 2, 2, 3, 3, 3, 3, 2, 2]
     assert all(len(set(listed(reader) or [])) == 1 for reader in readers)
 
 
-def test_rows_take_turns(ben: User, alyssa: User) -> None:
-    with_followers(ben, 20)
-    [reader] = with_followers(alyssa, 1)
+def test_a_long_fan_out_does_not_delay_a_short_one(ben: User, alyssa: User) -> None:
+    add_followers(ben, 20)
+    [reader] = add_followers(alyssa, 1)
     TweetFactory.create(author=ben)
     run_round(followers=4)
     tweet = TweetFactory.create(author=alyssa)
@@ -88,8 +89,8 @@ def test_rows_take_turns(ben: User, alyssa: User) -> None:
     assert listed(reader) == [tweet.pk]
 
 
-def test_two_workers_share_what_is_pending(ben: User, worker: Callable[[], Worker]) -> None:
-    with_followers(ben, 1)
+def test_two_workers_claim_different_rows(ben: User, worker: Callable[[], Worker]) -> None:
+    add_followers(ben, 1)
     TweetFactory.create_batch(5, author=ben)
     one, two = worker(), worker()
     one.claim(rows=2, followers=100)
@@ -102,12 +103,12 @@ def test_two_workers_share_what_is_pending(ben: User, worker: Callable[[], Worke
 def test_deleting_a_tweet_does_not_wait_for_its_fan_out(
     ben: User, worker: Callable[[], Worker], api: APIClient
 ) -> None:
-    with_followers(ben, 2)
+    add_followers(ben, 2)
     tweet = TweetFactory.create(author=ben)
     at_work = worker()
     at_work.claim(rows=1, followers=1)
     at_work.push()
-    # With a lock in the way this would hang for ever, as nothing else ends the worker's round.
+    # If the round locked the tweet, this would hang, because nothing else ends the round.
     assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
     at_work.finish()
 
@@ -115,7 +116,7 @@ def test_deleting_a_tweet_does_not_wait_for_its_fan_out(
 def test_a_retraction_waits_for_its_tweets_delivery(
     ben: User, worker: Callable[[], Worker]
 ) -> None:
-    [reader] = with_followers(ben, 1)
+    [reader] = add_followers(ben, 1)
     tweet = TweetFactory.create(author=ben)
     slow, other = worker(), worker()
     slow.claim(rows=1, followers=100)
@@ -128,11 +129,11 @@ def test_a_retraction_waits_for_its_tweets_delivery(
     assert listed(reader) == []
 
 
-def test_a_failing_row_does_not_hold_up_the_others_and_pauses_longer_each_time(
+def test_a_failing_row_does_not_delay_the_others_and_is_retried_with_backoff(
     ben: User, alyssa: User
 ) -> None:
-    [broken] = with_followers(ben, 1)
-    [reader] = with_followers(alyssa, 1)
+    [broken] = add_followers(ben, 1)
+    [reader] = add_followers(alyssa, 1)
     client().delete(list_key(broken))
     client().set(list_key(broken), "no list")
     TweetFactory.create(author=ben)
@@ -154,8 +155,8 @@ def test_a_failing_row_does_not_hold_up_the_others_and_pauses_longer_each_time(
     assert run_round().finished == 1
 
 
-def test_a_row_that_no_entry_can_hold_fails_alone(ben: User) -> None:
-    [reader] = with_followers(ben, 1)
+def test_a_row_with_an_invalid_id_fails_alone(ben: User) -> None:
+    [reader] = add_followers(ben, 1)
     FanOut.objects.create(kind=FanOut.Kind.DELIVER, tweet_id=-1, author_id=ben.pk)
     tweet = TweetFactory.create(author=ben)
     assert run_round() == Round(claimed=2, finished=1, reached=1, failed=1)
@@ -175,12 +176,12 @@ def test_the_admin_shows_a_failure_and_retries_it_now(ben: User, admin_client: C
     assert run_round().failed == 1
 
 
-def test_a_tweet_without_followers_is_done_with_at_once(ben: User) -> None:
+def test_the_fan_out_of_an_author_without_followers_finishes_in_one_round(ben: User) -> None:
     TweetFactory.create(author=ben)
     assert run_round() == Round(claimed=1, finished=1)
 
 
-def test_drain_goes_on_while_there_is_more_and_stops_when_its_time_is_up(ben: User) -> None:
+def test_drain_stops_when_the_outbox_is_empty_or_its_time_is_up(ben: User) -> None:
     more_than_two_rounds = 2 * rounds.ROUND_ROWS + 1
     Tweet.objects.bulk_create(Tweet(author=ben, message="hi") for _ in range(more_than_two_rounds))
     assert rounds.drain(seconds=0) is True
@@ -189,12 +190,12 @@ def test_drain_goes_on_while_there_is_more_and_stops_when_its_time_is_up(ben: Us
     assert not FanOut.objects.exists()
 
 
-def test_a_bulk_insert_is_one_row_a_tweet_in_order(ben: User) -> None:
+def test_a_bulk_insert_adds_one_row_per_tweet_in_order(ben: User) -> None:
     Tweet.objects.bulk_create([Tweet(author=ben, message=str(n)) for n in range(50)])
     pending = FanOut.objects.order_by("id").values_list("tweet_id", flat=True)
     assert list(pending) == sorted(Tweet.objects.values_list("id", flat=True))
 
 
-def test_everybody_following_nobody_is_nothing_to_do(db: None) -> None:
+def test_users_without_tweets_or_follows_cause_no_work(db: None) -> None:
     UserFactory.create_batch(3)
     assert run_round() == Round()

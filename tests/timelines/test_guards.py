@@ -1,7 +1,7 @@
-"""Each guard of the rebuild protocol is needed: a history that goes wrong without it.
+"""Every guard of the rebuild protocol is necessary: one history loses a tweet without it.
 
-In every history ben follows alyssa, and reads at its end. With all guards he is shown what the
-query says; with the history's own guard patched out he misses a tweet.
+In each history ben follows alyssa, and ben reads at the end. With all guards, the pages equal the
+query. Without the guard that the history is about, they lack a tweet.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,7 @@ from tests.timelines.machine import Valkey, own_valkey, small_lists
 from tests.valkey import client
 from timelines.lists import changes, store
 from timelines.lists.changes import Change
-from timelines.lists.keys import list_key, state_key
-from timelines.lists.store import Listed
+from timelines.lists.store import Listed, list_key, state_key
 from timelines.reading import pull
 from users.models import User
 
@@ -32,7 +31,7 @@ class Scene(NamedTuple):
     valkey: Valkey
 
     def alyssa_posts(self, count: int = 1) -> None:
-        """And all is delivered to whatever list there is."""
+        """Post, and deliver to the lists that exist."""
         TweetFactory.create_batch(count, author=self.alyssa)
         deliver_all()
 
@@ -46,18 +45,18 @@ def scene(tmp_path: Path, transactional_db: None) -> Iterator[Scene]:
 
 
 def a_rebuild_outlives_its_token(scene: Scene) -> None:
-    """Guard: the token. A slow rebuild finishes into the list that a second one has begun."""
+    """Guard: the token. A slow rebuild writes to the list that a second rebuild has started."""
     slow = store.begin_rebuild(scene.ben.pk)
     assert slow
     snapshot = pull.snapshot(scene.ben.pk)
-    scene.alyssa_posts()  # onto the first list
+    scene.alyssa_posts()  # pushed onto the first list
     client().hset(state_key(scene.ben.pk), "busy_until", 0)
     assert store.begin_rebuild(scene.ben.pk)  # a second list, without that tweet
     store.finish_rebuild(scene.ben.pk, slow, **snapshot._asdict())
 
 
 def a_follow_comes_after_the_rebuild(scene: Scene) -> None:
-    """Guard: the version. The list was built from whom ben followed then."""
+    """Guard: the version. The list was built from ben's earlier follows."""
     TweetFactory.create(author=scene.louis)
     deliver_all()
     page(scene.ben)
@@ -65,7 +64,7 @@ def a_follow_comes_after_the_rebuild(scene: Scene) -> None:
 
 
 def valkey_restarts_from_an_old_snapshot(scene: Scene) -> None:
-    """Guard: the run_id. List and state are back as they were, before the tweet was delivered."""
+    """Guard: the run_id. The restored list and state are older than the delivery."""
     page(scene.ben)
     scene.valkey.take_snapshot()
     scene.alyssa_posts()
@@ -73,7 +72,7 @@ def valkey_restarts_from_an_old_snapshot(scene: Scene) -> None:
 
 
 def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
-    """Guard: the list must exist. While it did not, a push found nothing to land on."""
+    """Guard: the list must exist. A push to a missing list has no effect."""
     scene.alyssa_posts()
     token = store.begin_rebuild(scene.ben.pk)
     assert token
@@ -84,13 +83,13 @@ def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
 
 
 def the_list_is_trimmed(scene: Scene) -> None:
-    """Guard: the floor. What a trim cut off must be looked for in Postgres."""
+    """Guard: the floor. Trimmed tweets must be read from Postgres."""
     page(scene.ben)
     scene.alyssa_posts(count=store.CAP + 3)
 
 
 def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
-    """Guard: the higher of two floors. The rebuild's own knows nothing of the trim."""
+    """Guard: the higher of two floors. The rebuild's own floor ignores the trim."""
     token = store.begin_rebuild(scene.ben.pk)
     assert token
     snapshot = pull.snapshot(scene.ben.pk)
@@ -99,7 +98,7 @@ def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
 
 
 def late_deliveries_come_during_the_rebuild(scene: Scene) -> None:
-    """Guard: no mark while a rebuild is under way, whose newer entries will stand behind it."""
+    """Guard: no mark during a rebuild. The rebuild adds newer entries after the mark."""
     scene.alyssa_posts(count=10)
     token = store.begin_rebuild(scene.ben.pk)
     assert token
@@ -114,7 +113,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def without_line(script: str, guard: str, instead: str) -> Patch:
-    """One of the Lua scripts with that text changed."""
+    """Return a patch that replaces the guard in a Lua script."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         owner = changes if script == "tend" else store
@@ -126,7 +125,7 @@ def without_line(script: str, guard: str, instead: str) -> Patch:
 
 
 def believing(is_believed: Callable[[Listed, int], bool]) -> Patch:
-    """Lists believed on other grounds."""
+    """Return a patch that replaces the condition for believing a list."""
     return lambda monkeypatch: monkeypatch.setattr(Listed, "is_believed", is_believed)
 
 
@@ -169,17 +168,14 @@ GUARDS: list[tuple[History, Patch]] = [
 
 
 @pytest.mark.parametrize("history", [history for history, _ in GUARDS])
-def test_with_its_guard_a_history_goes_well(scene: Scene, history: History) -> None:
+def test_with_its_guard_a_history_loses_nothing(scene: Scene, history: History) -> None:
     history(scene)
     assert all_pages(scene.ben, limit=2) == query(scene.ben)
 
 
 @pytest.mark.parametrize(("history", "patch"), GUARDS)
 def test_without_its_guard_a_history_loses_a_tweet(
-    scene: Scene,
-    history: History,
-    patch: Patch,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, history: History, patch: Patch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patch(monkeypatch)
     history(scene)

@@ -1,4 +1,4 @@
-"""A home timeline, page by page."""
+"""Pages of a home timeline."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def post(author: User) -> Tweet:
     return tweet
 
 
-def test_it_holds_the_tweets_of_the_followed_and_no_others(
+def test_it_holds_only_the_tweets_of_followed_users(
     ben: User, alyssa: User, louis: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
@@ -52,7 +52,7 @@ def test_a_new_tweet_is_read_from_the_list(ben: User, alyssa: User, follow: Foll
     assert page(ben) == [tweet.pk]
 
 
-def test_a_deleted_tweet_is_not_shown_even_while_its_entry_stands(
+def test_a_deleted_tweet_is_hidden_before_its_entry_is_removed(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
@@ -78,7 +78,7 @@ def test_a_tweet_that_was_delivered_twice_is_shown_once(
         assert all_pages(ben, limit=limit) == [tweet.pk for tweet in reversed(tweets)]
 
 
-def test_a_page_is_filled_up_when_entries_drop_out(
+def test_a_page_is_full_despite_entries_of_deleted_tweets(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
@@ -89,7 +89,7 @@ def test_a_page_is_filled_up_when_entries_drop_out(
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 20])
-def test_pages_go_on_below_the_floor_without_a_seam(
+def test_pages_continue_below_the_floor_without_a_gap(
     ben: User, alyssa: User, follow: Following, list_size: Callable[..., None], limit: int
 ) -> None:
     list_size(cap=4, spacing=2)
@@ -113,21 +113,19 @@ def test_a_window_above_the_floor_does_not_reach_below_it(
     assert page(ben, since_id=tweets[0].pk) == [tweet.pk for tweet in tweets[:0:-1]]
 
 
-def test_somebody_who_does_not_exist_gets_no_list(db: None) -> None:
+def test_a_reader_who_does_not_exist_gets_no_list(db: None) -> None:
     with pytest.raises(User.DoesNotExist):
         home_page(999_999, Window())
     assert client().dbsize() == 0
 
 
-def test_somebody_who_does_not_exist_is_told_so_while_another_asks(db: None) -> None:
+def test_a_reader_who_does_not_exist_raises_during_another_rebuild(db: None) -> None:
     store.begin_rebuild(999_999)
     with pytest.raises(User.DoesNotExist):
         home_page(999_999, Window())
 
 
-def test_somebody_deleted_has_no_timeline_any_more(
-    ben: User, alyssa: User, follow: Following
-) -> None:
+def test_a_deleted_reader_has_no_timeline(ben: User, alyssa: User, follow: Following) -> None:
     follow(ben, alyssa)
     page(ben)
     User.objects.filter(pk=ben.pk).delete()
@@ -135,7 +133,7 @@ def test_somebody_deleted_has_no_timeline_any_more(
         page(ben)
 
 
-def test_a_list_that_another_is_rebuilding_does_not_keep_a_reader_waiting(
+def test_a_reader_does_not_wait_for_another_rebuild(
     ben: User, alyssa: User, follow: Following
 ) -> None:
     follow(ben, alyssa)
@@ -153,7 +151,7 @@ class AnyTimeline(TestCase):
         limit=st.integers(1, 6),
         cap=st.integers(2, 8),
     )
-    def test_its_pages_are_the_query(
+    def test_its_pages_equal_the_query(
         self, authors: list[int], followed: set[int], read_after: int, limit: int, cap: int
     ) -> None:
         client().flushdb()

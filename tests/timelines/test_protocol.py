@@ -1,6 +1,8 @@
-"""Whatever is interleaved, a believed list lacks no delivered tweet; at rest pages are the query.
+"""Random histories of the list protocol.
 
-TWIT_PROTOCOL_EXAMPLES sets the number of random histories, TWIT_PROTOCOL_STEPS their length.
+After every step, each list that a reader would believe holds all delivered tweets. At the end of a
+history, when nothing is pending, the pages equal the query. TWIT_PROTOCOL_EXAMPLES sets the number
+of histories, TWIT_PROTOCOL_STEPS their length.
 """
 
 import os
@@ -28,7 +30,7 @@ from timelines.delivery import rounds
 from timelines.lists import changes, store
 from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
-from timelines.lists.keys import list_key, state_key
+from timelines.lists.store import list_key, state_key
 from timelines.models import FanOut
 from timelines.reading import pull
 from timelines.reading.pull import Snapshot
@@ -44,7 +46,7 @@ some = st.integers(0, 9)
 
 
 class History(RuleBasedStateMachine):
-    """Everything that can happen, in steps."""
+    """Everything that can happen to lists, in random order."""
 
     valkey: Valkey  # set by the test
 
@@ -63,13 +65,13 @@ class History(RuleBasedStateMachine):
         self.past_changes: list[Change] = []
 
     @initialize(follows=st.sets(st.tuples(people, people)), posts=st.lists(people, max_size=6))
-    def begin_somewhere(self, follows: set[tuple[str, str]], posts: list[str]) -> None:
-        """Who follows whom, some tweets, and everybody's list built."""
+    def create_initial_data(self, follows: set[tuple[str, str]], posts: list[str]) -> None:
+        """Create follows and tweets, and build every user's list."""
         for follower, followed in sorted(follows):
             self.follow(follower, followed, ends=False)
         for author in posts:
             self.post(author, 1)
-        self.work_off()
+        self.work_through_the_outbox()
         self.read(set(NAMES), limit=2)
         self.take_snapshot()
 
@@ -87,7 +89,7 @@ class History(RuleBasedStateMachine):
     )
     def change_a_tweet(self, how: str, which: int, author: str) -> None:
         tweets = list(Tweet.objects.order_by("-id")[:10])
-        if how == "load again":  # as a fixture does with a tweet that was deleted
+        if how == "load again":  # as loading a fixture does with a deleted tweet
             gone = FanOut.objects.exclude(tweet_id__in=Tweet.objects.values("id"))
             tweets = [Tweet(pk=row.tweet_id, message="again") for row in gone.order_by("-id")]
         if not tweets:
@@ -134,8 +136,8 @@ class History(RuleBasedStateMachine):
     # What workers do
 
     @rule()
-    def work_off(self) -> None:
-        """Rounds by a third worker, which leaves alone what the other two hold."""
+    def work_through_the_outbox(self) -> None:
+        """Run rounds in a third worker, which skips the rows that the other two have claimed."""
         while rounds.run_round().claimed:
             pass
 
@@ -145,7 +147,7 @@ class History(RuleBasedStateMachine):
         rows=st.integers(1, 4),
         followers=st.integers(1, 4),
     )
-    def go_on_with_a_round(self, number: int, until: str, rows: int, followers: int) -> None:
+    def continue_a_round(self, number: int, until: str, rows: int, followers: int) -> None:
         worker = self.workers[number]
         if not worker.claims:
             worker.claim(rows, followers)
@@ -163,7 +165,7 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.past_changes)
     @rule(which=some)
-    def deliver_again_late(self, which: int) -> None:
+    def repeat_an_old_delivery(self, which: int) -> None:
         changes.apply([self.past_changes[which % len(self.past_changes)]])
 
     @rule(name=people, reads=st.booleans())
@@ -172,11 +174,11 @@ class History(RuleBasedStateMachine):
         if token:
             self.rebuilds.append((self.users[name], token, None))
             if reads:
-                self.go_on_with_a_rebuild(-1)
+                self.continue_a_rebuild(-1)
 
     @precondition(lambda self: self.rebuilds)
     @rule(which=some)
-    def go_on_with_a_rebuild(self, which: int) -> None:
+    def continue_a_rebuild(self, which: int) -> None:
         reader_id, token, snapshot = self.rebuilds.pop(which % len(self.rebuilds))
         if snapshot:
             store.finish_rebuild(reader_id, token, **snapshot._asdict())
@@ -185,7 +187,7 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rebuilds)
     @rule(which=some, begins=st.booleans())
-    def a_token_expires(self, which: int, begins: bool) -> None:
+    def expire_a_token(self, which: int, begins: bool) -> None:
         reader_id, *_ = self.rebuilds[which % len(self.rebuilds)]
         state = state_key(reader_id)
         if client().hexists(state, "busy_until"):
@@ -195,7 +197,7 @@ class History(RuleBasedStateMachine):
             if token:
                 self.rebuilds.append((reader_id, token, None))
 
-    # What befalls Valkey
+    # What happens to Valkey
 
     @rule(name=people, which=st.integers(0, 1))
     def evict_list_or_state(self, name: str, which: int) -> None:
@@ -209,10 +211,10 @@ class History(RuleBasedStateMachine):
     def restart(self, from_snapshot: bool) -> None:
         self.valkey.restart(from_snapshot=from_snapshot)
 
-    # What must hold
+    # The invariant
 
     @invariant()
-    def a_believed_list_lacks_no_delivered_tweet(self) -> None:
+    def a_believed_list_holds_every_delivered_tweet(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(DELIVERED)
             delivered = defaultdict(list)
@@ -235,7 +237,7 @@ class History(RuleBasedStateMachine):
                 assert all_pages(reader, limit) == expected
 
 
-# What nothing pending speaks of any more.
+# Readers and tweets, for the tweets that have no pending fan-out.
 DELIVERED = """
     SELECT follow.follower_id, tweet.id
     FROM tweets_tweet AS tweet
@@ -251,7 +253,7 @@ def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
-def test_any_history_keeps_the_promise(valkey: Valkey, cap: int, spacing: int) -> None:
+def test_every_history_keeps_the_invariant(valkey: Valkey, cap: int, spacing: int) -> None:
     History.valkey = valkey
     with small_lists(cap=cap, spacing=spacing):
         run_state_machine_as_test(

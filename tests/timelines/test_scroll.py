@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("limit", [20, 37, 200])
-def test_each_tweet_comes_once_and_in_order_while_others_come_and_go(ben: User, limit: int) -> None:
+def test_each_tweet_is_shown_once_and_in_order_while_others_change(ben: User, limit: int) -> None:
     authors = UserFactory.create_batch(7)
     for author in authors:
         FollowFactory.create(follower=ben, followed=author)
@@ -25,7 +25,7 @@ def test_each_tweet_comes_once_and_in_order_while_others_come_and_go(ben: User, 
         deliver_all()
 
     post(3_000)
-    page(ben)  # materialises it; the rest is pushed
+    page(ben)  # materialises it; later tweets are pushed
     post(2_000)
     at_start = query(ben)
     assert len(at_start) == 5_000
@@ -37,7 +37,7 @@ def test_each_tweet_comes_once_and_in_order_while_others_come_and_go(ben: User, 
         if not found.has_more:
             break
         post(2)
-        # One that was shown, and some that are still to come, in the list and far below it.
+        # One tweet that was shown, and some that are not yet shown, in the list and far below it.
         ahead = [at_start[(len(seen) + step) % 5_000] for step in (1, 2, 3, 5, 700, 1_900)]
         doomed = {seen[-1], *ahead}
         Tweet.objects.filter(pk__in=doomed).delete()

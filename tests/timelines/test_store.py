@@ -15,10 +15,10 @@ from tests.valkey import client
 from timelines.lists import changes, store
 from timelines.lists.changes import Change, Outcome
 from timelines.lists.entries import Entry
-from timelines.lists.keys import list_key, state_key
+from timelines.lists.store import list_key, state_key
 
 READER = 7
-# A tweet's number, and whether it is retracted.
+# The tweet's number, and whether it is retracted.
 CHANGE = st.tuples(st.integers(1, 99), st.sampled_from([False, False, True]))
 
 
@@ -45,7 +45,7 @@ def test_late_and_repeated_pushes_are_read_in_order() -> None:
     assert listed(READER) == [6, 6, 5, 4, 3]
 
 
-def test_a_retracted_entry_is_gone_however_often_it_stood() -> None:
+def test_a_retraction_removes_every_copy_of_an_entry() -> None:
     materialise(READER, 3)
     push(4, READER)
     push(4, READER)
@@ -55,7 +55,7 @@ def test_a_retracted_entry_is_gone_however_often_it_stood() -> None:
     assert listed(READER) == [3]
 
 
-def test_changes_are_made_in_order() -> None:
+def test_changes_are_applied_in_order() -> None:
     materialise(READER)
     delivery = Change(Entry(4, AUTHOR), [READER])
     retraction = delivery._replace(is_retraction=True)
@@ -64,7 +64,7 @@ def test_changes_are_made_in_order() -> None:
     assert listed(READER) == []
 
 
-def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(
+def test_a_trim_raises_the_floor_to_the_highest_id_that_it_removes(
     list_size: Callable[..., None],
 ) -> None:
     list_size(cap=3, spacing=3)
@@ -72,14 +72,12 @@ def test_a_trim_raises_the_floor_to_the_highest_id_that_it_cuts(
     push(10, READER)  # late
     found = store.read(READER)
     assert found and (found.tweet_ids, found.floor) == ([10, 30, 40], 0)
-    push(50, READER)  # six with the placeholder and a mark: cap and slack
+    push(50, READER)  # six elements with the placeholder and a mark: cap plus spacing
     found = store.read(READER)
     assert found and (found.tweet_ids, found.floor) == ([10, 50], 40)
 
 
-def test_a_floor_that_doubles_can_not_hold_is_too_high_rather_than_too_low(
-    list_size: Callable[..., None],
-) -> None:
+def test_a_floor_beyond_double_precision_is_rounded_up(list_size: Callable[..., None]) -> None:
     list_size(cap=1, spacing=1)
     materialise(READER)
     highest_cut = 2**63 - 1000
@@ -103,7 +101,7 @@ class AnyList(SimpleTestCase):
         spacing=st.integers(1, 30),
         scale=st.sampled_from([1, 2**55 + 1]),
     )
-    def test_holds_all_above_its_floor_in_whole_and_in_part(
+    def test_every_read_holds_all_entries_above_its_floor(
         self,
         built_from: set[int],
         made: list[tuple[int, bool]],
@@ -127,9 +125,7 @@ class AnyList(SimpleTestCase):
             assert {i for i in due if i > listed.floor} <= set(listed.tweet_ids)
 
 
-def test_a_mark_stands_every_slack_elements_however_a_list_grows(
-    list_size: Callable[..., None],
-) -> None:
+def test_marks_keep_their_spacing_while_a_list_grows(list_size: Callable[..., None]) -> None:
     list_size(cap=30, spacing=5)
     materialise(READER, *range(100, 80, -1))
     for tweet_id in range(101, 161):
@@ -140,12 +136,12 @@ def test_a_mark_stands_every_slack_elements_however_a_list_grows(
     assert client().llen(list_key(READER)) <= 35
 
 
-def test_a_list_whose_marks_are_missing_is_marked_again(list_size: Callable[..., None]) -> None:
+def test_a_list_without_marks_gets_a_new_one(list_size: Callable[..., None]) -> None:
     list_size(spacing=5)
     materialise(READER)
     changes.apply([Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)])
     client().lpush(list_key(READER), *(Entry(i, AUTHOR).encode() for i in range(4, 99)))
-    push(99, READER)  # the hundredth, with the placeholder
+    push(99, READER)  # the hundredth element, counting the placeholder
     part = store.read(READER, 3)
     assert part and (part.floor, part.is_whole) == (99, False)
 
@@ -175,7 +171,7 @@ def test_all_materialised_readers_are_found() -> None:
     assert sorted(store.materialised()) == [3, 5, 2**62]
 
 
-def test_one_lists_error_is_its_changes_alone() -> None:
+def test_an_error_in_one_list_fails_only_its_own_change() -> None:
     materialise(6, 1)
     materialise(9, 1)
     client().set(list_key(READER), "no list")
@@ -187,7 +183,7 @@ def test_one_lists_error_is_its_changes_alone() -> None:
     assert listed(6) == listed(9) == [3, 2, 1]
 
 
-def test_ids_that_no_entry_can_hold_are_their_changes_error_alone() -> None:
+def test_an_invalid_id_fails_only_its_own_change() -> None:
     materialise(READER)
     failed, other = changes.apply(
         [Change(Entry(-1, AUTHOR), [READER]), Change(Entry(2, AUTHOR), [READER])]
@@ -196,12 +192,12 @@ def test_ids_that_no_entry_can_hold_are_their_changes_error_alone() -> None:
     assert other == Outcome(1)
 
 
-def test_a_full_list_takes_less_than_thirteen_bytes_an_entry_with_its_state() -> None:
+def test_a_full_list_and_its_state_take_less_than_13_bytes_per_entry() -> None:
     materialise(100_000, *range(2_000_800, 2_000_000, -1), version=123_456)
     assert store.memory_bytes(100_000) / 800 < 13
 
 
-def test_a_server_that_lost_its_scripts_gets_them_again() -> None:
+def test_lost_scripts_are_loaded_again_after_one_error() -> None:
     materialise(READER)
     client().script_flush()
     with pytest.raises(Unavailable, match="No matching script"):
@@ -209,7 +205,7 @@ def test_a_server_that_lost_its_scripts_gets_them_again() -> None:
     assert store.begin_rebuild(READER)
 
 
-def test_more_lists_than_are_tended_at_once_are_all_tended(
+def test_lists_beyond_the_first_batch_are_tended_too(
     list_size: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_size(cap=2, spacing=2)

@@ -1,4 +1,4 @@
-"""Pages over HTTP by any bounds and limits, following `Link` alone, while tweets are posted."""
+"""Walks over HTTP with random bounds and limits, by `Link` headers, while tweets are posted."""
 
 import threading
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import User
 
-# More than a list holds: the end of a walk is Postgres's.
+# More than a list holds, so that the end of a walk is read from Postgres.
 TWEETS_BEFORE = 1_500
-PLACES = st.floats(0, 1)
+FRACTIONS = st.floats(0, 1)
 
 
 def delivered(reader: User) -> list[int]:
-    """The ids of the tweets that are in the reader's home timeline for certain, newest first."""
+    """Return the ids of the tweets whose delivery to the reader is complete, newest first."""
     followed = reader.follows.values("followed")
     pending = FanOut.objects.values("tweet_id")
     tweets = Tweet.objects.filter(author__in=followed).exclude(pk__in=pending)
@@ -31,7 +31,7 @@ def delivered(reader: User) -> list[int]:
 
 @contextmanager
 def posting(address: str, authors: list[User]) -> Iterator[None]:
-    """Somebody posts all the time."""
+    """Post continuously in another thread during the `with` block."""
     done = threading.Event()
 
     def post() -> None:
@@ -52,9 +52,9 @@ def posting(address: str, authors: list[User]) -> Iterator[None]:
         thread.join()
 
 
-def test_a_walk_meets_every_tweet_that_was_there_exactly_once(stack: Stack, ben: User) -> None:
+def test_a_walk_returns_every_earlier_tweet_exactly_once(stack: Stack, ben: User) -> None:
     authors = UserFactory.create_batch(4)
-    for author in authors[:3]:  # the fourth is followed by nobody
+    for author in authors[:3]:  # nobody follows the fourth
         FollowFactory.create(follower=ben, followed=author)
     web = stack.start_web(processes=2)
     timeline = f"/tweets/followed/{ben.pk}"
@@ -66,7 +66,7 @@ def test_a_walk_meets_every_tweet_that_was_there_exactly_once(stack: Stack, ben:
     stack.start_worker("worker")
 
     def walk(address: str, most: int) -> tuple[list[int], str | None]:
-        """All ids from there on by `next`, and where the first page says that newer ones are."""
+        """Follow `next` to the end. Return all ids, and the first `prev` link."""
         seen: list[int] = []
         newer: str | None = None
         following: str = address
@@ -79,8 +79,8 @@ def test_a_walk_meets_every_tweet_that_was_there_exactly_once(stack: Stack, ben:
         assert seen == sorted(set(seen), reverse=True)
         return seen, newer
 
-    # Bounds are places in the timeline, from its newest tweet, and beyond it, to its oldest.
-    @given(limit=st.integers(3, 200), max_id=st.none() | PLACES, since_id=st.none() | PLACES)
+    # A bound is a fraction of the id range, which extends slightly beyond the newest tweet.
+    @given(limit=st.integers(3, 200), max_id=st.none() | FRACTIONS, since_id=st.none() | FRACTIONS)
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     def walks(limit: int, max_id: float | None, since_id: float | None) -> None:
         before = delivered(ben)

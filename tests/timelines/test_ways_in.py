@@ -1,4 +1,4 @@
-"""Whichever way a tweet or a follow takes into the database, timelines know."""
+"""Timelines reflect every change of tweets and follows, however it reaches the database."""
 
 import json
 from collections.abc import Callable
@@ -24,25 +24,25 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Way = Callable[[User, User, Path], None]
 
 
-def by_api(author: User, _: User, folder: Path) -> None:
+def create_by_api(author: User, _: User, folder: Path) -> None:
     APIClient().post("/tweets", {"userId": author.pk, "message": "hi"})
 
 
-def by_admin(author: User, admin: User, folder: Path) -> None:
+def create_by_admin(author: User, admin: User, folder: Path) -> None:
     client = Client()
     client.force_login(admin)
     client.post(reverse("admin:tweets_tweet_add"), {"author": author.pk, "message": "hi"})
 
 
-def by_fixture(author: User, _: User, folder: Path) -> None:
+def create_by_fixture(author: User, _: User, folder: Path) -> None:
     load(folder, "tweets.tweet", {"author": author.pk, "message": "hi"})
 
 
-def by_bulk_create(author: User, _: User, folder: Path) -> None:
+def create_by_bulk_create(author: User, _: User, folder: Path) -> None:
     Tweet.objects.bulk_create([Tweet(author=author, message="hi")])
 
 
-def by_psql(author: User, _: User, folder: Path) -> None:
+def create_by_psql(author: User, _: User, folder: Path) -> None:
     psql(f"INSERT INTO tweets_tweet (author_id, message) VALUES ({author.pk}, 'hi')")
 
 
@@ -57,8 +57,11 @@ def admin(db: None) -> User:
     return User.objects.create_superuser("admin")
 
 
-@pytest.mark.parametrize("way", [by_api, by_admin, by_fixture, by_bulk_create, by_psql])
-def test_a_tweet_is_pending_whichever_way_it_came(
+@pytest.mark.parametrize(
+    "way",
+    [create_by_api, create_by_admin, create_by_fixture, create_by_bulk_create, create_by_psql],
+)
+def test_a_tweet_is_pending_however_it_was_created(
     ben: User, alyssa: User, admin: User, tmp_path: Path, way: Way
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
@@ -72,20 +75,20 @@ def test_a_tweet_is_pending_whichever_way_it_came(
     assert listed(ben.pk) == [tweet.pk]
 
 
-def gone_by_api(tweet: Tweet) -> None:
+def delete_by_api(tweet: Tweet) -> None:
     APIClient().delete(f"/tweets/{tweet.pk}")
 
 
-def gone_by_queryset(tweet: Tweet) -> None:
+def delete_by_queryset(tweet: Tweet) -> None:
     Tweet.objects.filter(pk=tweet.pk).delete()
 
 
-def gone_by_psql(tweet: Tweet) -> None:
+def delete_by_psql(tweet: Tweet) -> None:
     psql(f"DELETE FROM tweets_tweet WHERE id = {tweet.pk}")
 
 
-@pytest.mark.parametrize("way", [gone_by_api, gone_by_queryset, gone_by_psql])
-def test_a_tweet_is_retracted_whichever_way_it_went(
+@pytest.mark.parametrize("way", [delete_by_api, delete_by_queryset, delete_by_psql])
+def test_a_tweet_is_retracted_however_it_was_deleted(
     ben: User, alyssa: User, way: Callable[[Tweet], None]
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
@@ -98,7 +101,7 @@ def test_a_tweet_is_retracted_whichever_way_it_went(
     assert listed(ben.pk) == []
 
 
-def test_a_tweet_that_changes_its_author_changes_timelines(
+def test_a_change_of_author_moves_the_tweet_to_other_timelines(
     ben: User, alyssa: User, louis: User
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
@@ -111,7 +114,7 @@ def test_a_tweet_that_changes_its_author_changes_timelines(
     assert (listed(ben.pk), listed(louis.pk)) == ([], [tweet.pk])
 
 
-def test_an_edited_message_changes_no_timeline_and_shows_at_once(ben: User, alyssa: User) -> None:
+def test_an_edited_message_is_shown_at_once_without_a_fan_out(ben: User, alyssa: User) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
     tweet = TweetFactory.create(author=alyssa)
     deliver_all()
@@ -123,7 +126,7 @@ def test_an_edited_message_changes_no_timeline_and_shows_at_once(ben: User, alys
     assert [tweet["message"] for tweet in shown] == ["better"]
 
 
-def test_a_deleted_author_leaves_no_trace_after_the_next_read(
+def test_the_tweets_of_a_deleted_author_are_gone_on_the_next_read(
     ben: User, alyssa: User, louis: User
 ) -> None:
     for author in (alyssa, louis):
@@ -177,7 +180,7 @@ def follow_by_update(ben: User, alyssa: User, admin: User, folder: Path) -> None
         follow_by_update,
     ],
 )
-def test_a_follow_shows_on_the_very_next_read_whichever_way_it_came(
+def test_the_next_read_reflects_a_follow_however_it_was_created(
     ben: User,
     alyssa: User,
     admin: User,
@@ -223,7 +226,7 @@ def unfollow_by_deleting_the_user(follow: Follow, admin: User) -> None:
         unfollow_by_deleting_the_user,
     ],
 )
-def test_an_unfollow_shows_on_the_very_next_read_whichever_way_it_came(
+def test_the_next_read_reflects_an_unfollow_however_it_was_made(
     ben: User, alyssa: User, louis: User, admin: User, way: Callable[[Follow, User], None]
 ) -> None:
     follow = FollowFactory.create(follower=ben, followed=alyssa)
@@ -237,7 +240,7 @@ def test_an_unfollow_shows_on_the_very_next_read_whichever_way_it_came(
     assert listed(ben.pk) == [kept.pk]
 
 
-def test_a_stale_save_does_not_bring_an_old_version_back(ben: User, alyssa: User) -> None:
+def test_a_stale_save_does_not_restore_an_old_version(ben: User, alyssa: User) -> None:
     stale = User.objects.get(pk=ben.pk)
     FollowFactory.create(follower=ben, followed=alyssa)
     version = User.objects.get(pk=ben.pk).follows_version
@@ -246,7 +249,7 @@ def test_a_stale_save_does_not_bring_an_old_version_back(ben: User, alyssa: User
     assert User.objects.get(pk=ben.pk).follows_version == version
 
 
-def test_a_bulk_load_costs_one_update_a_follower(ben: User) -> None:
+def test_a_bulk_load_costs_one_update_per_follower(ben: User) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         graph.load(graph.Edge(ben.pk, ben.pk + number) for number in range(1, 50))
         cursor.execute(
@@ -255,8 +258,8 @@ def test_a_bulk_load_costs_one_update_a_follower(ben: User) -> None:
         assert cursor.fetchone() == (1,)
 
 
-def test_a_version_from_outside_is_ignored(ben: User, alyssa: User, tmp_path: Path) -> None:
-    """A dump carries versions; one from another clock's future must not stop ours."""
+def test_a_version_from_a_dump_is_ignored(ben: User, alyssa: User, tmp_path: Path) -> None:
+    """A dump has versions. One from a clock that was ahead must not hide later follows."""
     future = 2**62
     fields = {"username": "eva", "password": "!", "follows_version": future}
     load(tmp_path, "users.user", fields)

@@ -1,4 +1,4 @@
-"""The endpoints that Postgres alone answers, and what all endpoints share."""
+"""The endpoints that need only Postgres, and what all endpoints have in common."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def ids(response: Any) -> list[int]:
     return [int(tweet["id"]) for tweet in response.json()]
 
 
-def test_a_posted_tweet_comes_back_in_the_documented_shape(api: APIClient, ben: User) -> None:
+def test_a_posted_tweet_is_returned_in_the_documented_format(api: APIClient, ben: User) -> None:
     response = api.post("/tweets", {"userId": str(ben.pk), "message": "hello"}, format="json")
     tweet = response.json()
     assert response.status_code == 201
@@ -33,11 +33,11 @@ def test_a_posted_tweet_comes_back_in_the_documented_shape(api: APIClient, ben: 
 
 
 @pytest.mark.parametrize("form", ["json", "multipart"])
-def test_post_takes_json_and_forms(api: APIClient, ben: User, form: str) -> None:
+def test_post_accepts_json_and_forms(api: APIClient, ben: User, form: str) -> None:
     assert api.post("/tweets", {"userId": ben.pk, "message": "hi"}, format=form).status_code == 201
 
 
-def test_post_takes_urlencoded_forms(client: Client, ben: User) -> None:
+def test_post_accepts_urlencoded_forms(client: Client, ben: User) -> None:
     body = f"userId={ben.pk}&message=hi"
     response = client.post("/tweets", body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 201
@@ -76,19 +76,19 @@ def test_a_bad_post_names_the_field_and_stores_nothing(
     assert not Tweet.objects.exists()
 
 
-def test_280_code_points_fit_whatever_their_size(api: APIClient, ben: User) -> None:
+def test_280_code_points_fit_whatever_their_size_in_bytes(api: APIClient, ben: User) -> None:
     message = "🌙" * 280
     response = api.post("/tweets", {"userId": ben.pk, "message": message}, format="json")
     assert response.json()["message"] == message
 
 
-def test_malformed_json_is_a_400(api: APIClient) -> None:
+def test_malformed_json_gets_a_400(api: APIClient) -> None:
     response = api.post("/tweets", "{", content_type="application/json")
     assert response.status_code == 400
     assert "detail" in response.json()
 
 
-def test_delete_answers_204_and_then_404(api: APIClient) -> None:
+def test_delete_returns_204_and_then_404(api: APIClient) -> None:
     tweet = TweetFactory.create()
     assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
     for response in (api.delete(f"/tweets/{tweet.pk}"), api.get(f"/tweets/{tweet.pk}")):
@@ -96,12 +96,9 @@ def test_delete_answers_204_and_then_404(api: APIClient) -> None:
         assert response.json() == {"detail": f"There is no tweet {tweet.pk}."}
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/tweets", "/tweets/user", "/tweets/followed"],
-)
+@pytest.mark.parametrize("path", ["/tweets", "/tweets/user", "/tweets/followed"])
 @pytest.mark.parametrize("unknown", [0, 999_999, 2**63, 10**30])
-def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str, unknown: int) -> None:
+def test_unknown_ids_get_a_404_in_json(api: APIClient, path: str, unknown: int) -> None:
     response = api.get(f"{path}/{unknown}")
     assert response.status_code == 404
     assert str(unknown) in response.json()["detail"]
@@ -110,7 +107,7 @@ def test_unknown_ids_are_a_404_in_json(api: APIClient, path: str, unknown: int) 
 @pytest.mark.parametrize(
     "path", ["/tweet", "/tweets/", "/tweets/abc", "/tweets/user/ben", "/nowhere"]
 )
-def test_unknown_paths_are_a_404_in_json(client: Client, path: str) -> None:
+def test_unknown_paths_get_a_404_in_json(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
     assert response.json() == {"detail": f"There is nothing at {path}."}
@@ -127,13 +124,13 @@ def test_unknown_paths_are_a_404_in_json(client: Client, path: str) -> None:
         ("delete", "/tweets/followed/1"),
     ],
 )
-def test_other_methods_are_a_405_in_json(api: APIClient, method: str, path: str) -> None:
+def test_other_methods_get_a_405_in_json(api: APIClient, method: str, path: str) -> None:
     response = getattr(api, method)(path)
     assert response.status_code == 405
     assert "detail" in response.json()
 
 
-def test_a_user_timeline_holds_that_users_tweets_only(
+def test_a_user_timeline_holds_only_the_tweets_of_that_user(
     api: APIClient, ben: User, alyssa: User
 ) -> None:
     first, _, third = (TweetFactory.create(author=author) for author in (ben, alyssa, ben))
@@ -160,7 +157,7 @@ def test_a_user_without_tweets_has_an_empty_timeline(api: APIClient, ben: User) 
     ],
 )
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
-def test_a_bad_paging_parameter_is_a_400_that_names_it(
+def test_a_bad_paging_parameter_gets_a_400_that_names_it(
     api: APIClient, ben: User, path: str, query: str, field: str
 ) -> None:
     response = api.get(f"{path.format(ben.pk)}?{query}")
@@ -169,7 +166,7 @@ def test_a_bad_paging_parameter_is_a_400_that_names_it(
 
 
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/user/{}", "/tweets/followed/{}"])
-def test_ids_beyond_64_bits_are_fine_as_bounds(api: APIClient, ben: User, path: str) -> None:
+def test_ids_beyond_64_bits_are_valid_bounds(api: APIClient, ben: User, path: str) -> None:
     assert api.get(f"{path.format(ben.pk)}?max_id={10**19}&since_id={10**19}").status_code == 200
 
 
@@ -180,7 +177,7 @@ def test_ids_beyond_64_bits_are_fine_as_bounds(api: APIClient, ben: User, path: 
         ("get", "/tweets", 1),
         ("post", "/tweets", 1),
         ("get", "/tweets/{tweet}", 1),
-        ("delete", "/tweets/{tweet}", 2),  # the tweet; its deletion
+        ("delete", "/tweets/{tweet}", 2),  # one reads the tweet, one deletes it
         ("get", "/tweets/user/{author}", 1),
         ("get", "/tweets/followed/{reader}", 1),
     ],

@@ -1,4 +1,4 @@
-"""Odd requests, and the parts of HTTP beside methods and bodies."""
+"""Unusual requests, and HTTP features beyond methods and bodies."""
 
 import json
 import re
@@ -22,10 +22,10 @@ from users.models import Follow, User
 
 
 class AnyText(TestCase):
-    """What Unicode holds: emoji, right-to-left text, combining marks, controls, private use."""
+    """Any Unicode text: emoji, right-to-left text, combining marks, control characters."""
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
-    def test_a_message_comes_back_as_it_was_or_is_refused(self, message: str) -> None:
+    def test_a_message_is_stored_trimmed_or_rejected(self, message: str) -> None:
         author = UserFactory.create()
         body = {"userId": author.pk, "message": message}
         response = APIClient().post("/tweets", body, format="json")
@@ -61,7 +61,7 @@ class AnyText(TestCase):
         ("x" * (MAX_BODY_BYTES + 1), "application/json", 413),
     ],
 )
-def test_a_body_that_is_no_tweet_is_refused_in_json(
+def test_an_invalid_body_is_rejected_in_json(
     api: APIClient, body: Any, content_type: str, status: int
 ) -> None:
     response = api.generic("POST", "/tweets", body, content_type)
@@ -70,7 +70,7 @@ def test_a_body_that_is_no_tweet_is_refused_in_json(
 
 
 @pytest.mark.django_db
-def test_the_longest_message_fits_however_it_is_written(api: APIClient, ben: User) -> None:
+def test_the_longest_message_fits_even_if_it_is_escaped(api: APIClient, ben: User) -> None:
     text = json.dumps({"userId": ben.pk, "message": "🌙" * 280})
     assert "\\ud83c\\udf19" in text
     response = api.generic("POST", "/tweets", text, "application/json")
@@ -79,14 +79,14 @@ def test_the_longest_message_fits_however_it_is_written(api: APIClient, ben: Use
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("accept", ["application/xml", "image/*", "text/csv"])
-def test_who_takes_no_json_gets_a_406(api: APIClient, accept: str) -> None:
+def test_a_client_that_accepts_no_json_gets_a_406(api: APIClient, accept: str) -> None:
     response = api.get("/tweets", headers={"accept": accept})
     assert response.status_code == 406
     assert list(response.json()) == ["detail"]
 
 
 @pytest.mark.django_db
-def test_both_bounds_together(api: APIClient, ben: User) -> None:
+def test_both_bounds_can_be_combined(api: APIClient, ben: User) -> None:
     ids = [tweet.pk for tweet in TweetFactory.create_batch(9, author=ben)]
     page = api.get(f"/tweets?max_id={ids[6]}&since_id={ids[2]}&limit=2")
     assert [int(tweet["id"]) for tweet in page.json()] == [ids[5], ids[4]]
@@ -101,7 +101,7 @@ def test_both_bounds_together(api: APIClient, ben: User) -> None:
 @pytest.mark.parametrize(
     "path", ["/tweets/{tweet}", "/tweets", "/tweets/user/{author}", "/tweets/followed/{reader}"]
 )
-def test_who_has_it_already_gets_a_304(
+def test_a_matching_etag_gets_a_304(
     api: APIClient, ben: User, alyssa: User, follow: Callable[[User, User], Follow], path: str
 ) -> None:
     follow(ben, alyssa)
@@ -144,7 +144,9 @@ def test_head_is_get_without_the_body(site: Site, path: str) -> None:
         ("/auth/login", "POST, OPTIONS"),
     ],
 )
-def test_options_and_wrong_methods_say_what_is_allowed(site: Site, path: str, allowed: str) -> None:
+def test_options_and_wrong_methods_list_the_allowed_methods(
+    site: Site, path: str, allowed: str
+) -> None:
     client = site.client(site.login("staff"))
     options = client.options(path)
     assert options.status_code == 200
@@ -156,7 +158,7 @@ def test_options_and_wrong_methods_say_what_is_allowed(site: Site, path: str, al
         assert list(refused.json()) == ["detail"]
 
 
-def test_pages_are_compressed_for_those_who_ask(site: Site) -> None:
+def test_pages_are_compressed_on_request(site: Site) -> None:
     plain = site.client(**{"Accept-Encoding": "identity"}).get("/tweets")
     packed = site.client(**{"Accept-Encoding": "gzip"}).get("/tweets")
     assert "Content-Encoding" not in plain.headers
@@ -172,7 +174,7 @@ def test_pages_are_compressed_for_those_who_ask(site: Site) -> None:
 
 
 @pytest.mark.parametrize("charset", ["zlib", "hex", "rot13", "utf-16", "nonsense", '"latin-1"'])
-def test_bodies_are_utf_8_whatever_is_claimed(site: Site, charset: str) -> None:
+def test_bodies_are_read_as_utf_8_whatever_charset_is_declared(site: Site, charset: str) -> None:
     client = site.client(site.login("ben"))
     claim = {"Content-Type": f"application/json; charset={charset}"}
     assert client.get("/tweets?limit=1", headers=claim).status_code == 200
@@ -183,7 +185,7 @@ def test_bodies_are_utf_8_whatever_is_claimed(site: Site, charset: str) -> None:
     assert posted.json()["message"] == "🌙"
 
 
-def test_a_body_of_untold_length_is_a_411(site: Site) -> None:
+def test_a_body_without_a_content_length_gets_a_411(site: Site) -> None:
     pieces = iter([b'{"username": "ben", ', b'"password": "password of ben"}'])
     response = site.client().post("/auth/login", content=pieces)
     assert response.status_code == 411
@@ -191,7 +193,7 @@ def test_a_body_of_untold_length_is_a_411(site: Site) -> None:
 
 
 @pytest.mark.django_db
-def test_the_admin_takes_larger_bodies_but_not_any(client: Client) -> None:
+def test_the_admin_accepts_larger_bodies_up_to_a_limit(client: Client) -> None:
     for size, status in ((100_000, 200), (3_000_000, 413)):
         answer = client.post("/admin/login/", {"username": "x" * size, "password": "x"})
         assert answer.status_code == status
@@ -199,19 +201,19 @@ def test_the_admin_takes_larger_bodies_but_not_any(client: Client) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("header", ["if-unmodified-since", "if-match"])
-def test_other_conditions_are_no_obstacle_to_reading(api: APIClient, header: str) -> None:
+def test_reads_ignore_other_conditional_headers(api: APIClient, header: str) -> None:
     past = "Sat, 29 Oct 1994 19:43:31 GMT"
     assert api.get("/tweets", headers={header: past}).status_code == 200
 
 
 @pytest.mark.django_db
-def test_without_postgres_browsers_too_get_a_503_in_json(
+def test_without_postgres_browsers_also_get_a_503_in_json(
     api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*args: object) -> None:
+    def fail(*args: object) -> None:
         raise OperationalError
 
-    monkeypatch.setattr("tweets.views.Window.from_query", away)
+    monkeypatch.setattr("tweets.views.Window.from_query", fail)
     response = api.get("/tweets", headers={"accept": "text/html"})
     assert response.status_code == 503
     assert response["Retry-After"] == "1"
@@ -235,7 +237,7 @@ def test_a_browser_sees_pages_and_can_sign_in(site: Site) -> None:
     )
     assert (answer.status_code, answer.headers["Location"]) == (302, "/tweets")
     tweet = {"message": "from a browser"}
-    assert browser.post("/tweets", json=tweet).status_code == 403  # from anywhere on the web
+    assert browser.post("/tweets", json=tweet).status_code == 403  # without a CSRF token
     posted = browser.post(
         "/tweets", json=tweet, headers={"X-CSRFToken": browser.cookies["csrftoken"]}
     )

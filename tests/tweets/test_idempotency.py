@@ -1,4 +1,4 @@
-"""POSTs that are sent again."""
+"""Retries of a POST with an idempotency key."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,8 +12,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.stack import Stack
-from tweets.idempotency import clear_keys
 from tweets.models import IdempotencyKey, Tweet
+from tweets.tasks import clear_keys
 from users.models import User
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
@@ -30,7 +30,7 @@ def post(api: APIClient, user: User, message: str = "once", key: str = KEY) -> A
 
 
 @pytest.mark.django_db
-def test_the_same_key_gets_the_first_answer_again(api: APIClient, ben: User) -> None:
+def test_the_same_key_gets_the_first_response_again(api: APIClient, ben: User) -> None:
     first, again = post(api, ben), post(api, ben)
     assert first.status_code == again.status_code == 201
     assert first.content == again.content
@@ -39,7 +39,9 @@ def test_the_same_key_gets_the_first_answer_again(api: APIClient, ben: User) -> 
 
 
 @pytest.mark.django_db
-def test_the_first_answer_outlives_its_tweet(api: APIClient, ben: User) -> None:
+def test_the_first_response_is_returned_even_after_its_tweet_is_deleted(
+    api: APIClient, ben: User
+) -> None:
     first = post(api, ben)
     api.delete(f"/tweets/{first.json()['id']}")
     assert post(api, ben).content == first.content
@@ -47,7 +49,7 @@ def test_the_first_answer_outlives_its_tweet(api: APIClient, ben: User) -> None:
 
 
 @pytest.mark.django_db
-def test_another_body_under_the_same_key_is_a_422(api: APIClient, ben: User) -> None:
+def test_another_body_with_the_same_key_gets_a_422(api: APIClient, ben: User) -> None:
     post(api, ben)
     answer = post(api, ben, "twice")
     assert answer.status_code == 422
@@ -56,19 +58,19 @@ def test_another_body_under_the_same_key_is_a_422(api: APIClient, ben: User) -> 
 
 
 @pytest.mark.django_db
-def test_keys_are_each_users_own(api: APIClient, ben: User, alyssa: User) -> None:
+def test_two_users_can_use_the_same_key(api: APIClient, ben: User, alyssa: User) -> None:
     assert post(api, ben).json()["id"] != post(api, alyssa).json()["id"]
     assert Tweet.objects.count() == 2
 
 
 @pytest.mark.django_db
-def test_an_error_is_not_kept(api: APIClient, ben: User) -> None:
+def test_an_error_is_not_stored(api: APIClient, ben: User) -> None:
     assert post(api, ben, "").status_code == 400
     assert post(api, ben).status_code == 201
 
 
 @pytest.mark.django_db
-def test_an_unknown_author_is_a_400_with_a_key_too(api: APIClient, ben: User) -> None:
+def test_an_unknown_author_gets_a_400_even_with_a_key(api: APIClient, ben: User) -> None:
     answer = post(api, User(pk=999_999))
     assert answer.status_code == 400
     assert list(answer.json()) == ["detail", "userId"]
@@ -76,7 +78,9 @@ def test_an_unknown_author_is_a_400_with_a_key_too(api: APIClient, ben: User) ->
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 256, "a\0"])
-def test_what_is_no_key_is_a_400_that_names_the_header(api: APIClient, ben: User, key: str) -> None:
+def test_an_invalid_key_gets_a_400_that_names_the_header(
+    api: APIClient, ben: User, key: str
+) -> None:
     answer = post(api, ben, key=key)
     assert answer.status_code == 400
     assert list(answer.json()) == ["detail", "Idempotency-Key"]
@@ -84,7 +88,7 @@ def test_what_is_no_key_is_a_400_that_names_the_header(api: APIClient, ben: User
 
 
 @pytest.mark.django_db
-def test_a_key_is_good_for_24_hours(api: APIClient, ben: User) -> None:
+def test_a_key_is_valid_for_24_hours(api: APIClient, ben: User) -> None:
     first = post(api, ben).json()
     age(hours=23.9)
     assert post(api, ben).json()["id"] == first["id"]
@@ -107,7 +111,7 @@ def age(hours: float) -> None:
 
 
 @pytest.mark.django_db
-def test_a_kept_post_wakes_the_workers(
+def test_a_post_with_a_key_wakes_the_workers_once(
     api: APIClient, ben: User, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
@@ -116,8 +120,8 @@ def test_a_kept_post_wakes_the_workers(
     assert len(callbacks) == 1
 
 
-def stubborn(address: str, user: User) -> tuple[int, bytes]:
-    """The answer to a POST that is sent until there is one."""
+def post_until_answered(address: str, user: User) -> tuple[int, bytes]:
+    """Retry a POST until there is a response. Return its status code and body."""
     body = {"userId": str(user.pk), "message": "once"}
     while True:
         try:
@@ -128,7 +132,7 @@ def stubborn(address: str, user: User) -> tuple[int, bytes]:
         return answer.status_code, answer.content
 
 
-def one_tweet_for_all(answers: list[tuple[int, bytes]]) -> None:
+def assert_all_got_the_same_tweet(answers: list[tuple[int, bytes]]) -> None:
     (status, body), *more = set(answers)
     assert not more
     assert len(answers) == AT_ONCE
@@ -136,18 +140,20 @@ def one_tweet_for_all(answers: list[tuple[int, bytes]]) -> None:
     assert f'"id":"{Tweet.objects.get().pk}"'.encode() in body
 
 
-def test_50_at_once_make_one_tweet(stack: Stack, ben: User) -> None:
+def test_50_parallel_posts_create_one_tweet(stack: Stack, ben: User) -> None:
     stack.start_web(processes=2)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        answers = list(threads.map(lambda _: stubborn(stack.address, ben), range(AT_ONCE)))
-    one_tweet_for_all(answers)
+        answers = list(
+            threads.map(lambda _: post_until_answered(stack.address, ben), range(AT_ONCE))
+        )
+    assert_all_got_the_same_tweet(answers)
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_a_web_process_killed_in_the_middle_changes_nothing(
+def test_retries_after_a_killed_web_server_create_one_tweet(
     stack: Stack, ben: User, stored: bool
 ) -> None:
-    """The statement waits for a lock when its process dies; then it ends well, or does not."""
+    """The server dies while its statement waits for a lock. The statement commits or is aborted."""
     stack.start_web()
     port = int(stack.address.rpartition(":")[2])
     with (
@@ -155,7 +161,7 @@ def test_a_web_process_killed_in_the_middle_changes_nothing(
         ThreadPoolExecutor(AT_ONCE) as threads,
     ):
         holder.execute("LOCK TABLE tweets_tweet IN SHARE MODE")
-        pending = [threads.submit(stubborn, stack.address, ben) for _ in range(AT_ONCE)]
+        pending = [threads.submit(post_until_answered, stack.address, ben) for _ in range(AT_ONCE)]
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         with connection.cursor() as cursor:
             while not cursor.rowcount > 0:
@@ -165,4 +171,4 @@ def test_a_web_process_killed_in_the_middle_changes_nothing(
                 cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS waiting")
         holder.rollback()
         stack.start_web(port)
-        one_tweet_for_all([answer.result() for answer in pending])
+        assert_all_got_the_same_tweet([answer.result() for answer in pending])

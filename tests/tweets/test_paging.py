@@ -18,7 +18,7 @@ LISTS = ["/tweets", "/tweets/user/{author}", "/tweets/followed/{reader}"]
 
 @pytest.fixture
 def paths(alyssa: User, ben: User, follow: Callable[[User, User], Follow]) -> Any:
-    """A list's path by its pattern; each list holds the same tweets: alyssa's."""
+    """paths(pattern) returns the path of a list. Every list holds the same tweets, by alyssa."""
     follow(ben, alyssa)
     return lambda pattern: pattern.format(author=alyssa.pk, reader=ben.pk)
 
@@ -34,7 +34,7 @@ def links(response: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pattern", LISTS)
-def test_next_links_lead_through_everything_once(
+def test_next_links_lead_to_every_tweet_once(
     api: APIClient, alyssa: User, paths: Any, pattern: str
 ) -> None:
     expected = [tweet.pk for tweet in TweetFactory.create_batch(7, author=alyssa)][::-1]
@@ -51,7 +51,7 @@ def test_next_links_lead_through_everything_once(
 
 
 @pytest.mark.parametrize("pattern", LISTS)
-def test_a_full_last_page_has_no_next(
+def test_a_full_last_page_has_no_next_link(
     api: APIClient, alyssa: User, paths: Any, pattern: str
 ) -> None:
     TweetFactory.create_batch(3, author=alyssa)
@@ -59,7 +59,7 @@ def test_a_full_last_page_has_no_next(
 
 
 @pytest.mark.parametrize("pattern", LISTS)
-def test_prev_leads_to_what_came_since_and_on_to_all_of_it(
+def test_the_prev_link_leads_to_all_newer_tweets(
     api: APIClient, alyssa: User, paths: Any, pattern: str
 ) -> None:
     TweetFactory.create(author=alyssa)
@@ -83,7 +83,7 @@ def test_bounds_are_exclusive(api: APIClient, alyssa: User, paths: Any, pattern:
     assert ids(api.get(f"{paths(pattern)}?since_id={first}&max_id={third}")) == [second]
 
 
-def test_twenty_tweets_are_a_page_unless_asked_otherwise(api: APIClient, alyssa: User) -> None:
+def test_a_page_has_20_tweets_by_default(api: APIClient, alyssa: User) -> None:
     TweetFactory.create_batch(21, author=alyssa)
     assert len(ids(api.get("/tweets"))) == 20
     assert len(ids(api.get("/tweets?limit=200"))) == 21

@@ -1,4 +1,4 @@
-"""A walk through the API with the client that was generated from openapi.yml; run by a test."""
+"""A script that uses the client generated from openapi.yml. test_clients.py runs it."""
 
 import sys
 

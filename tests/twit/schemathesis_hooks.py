@@ -1,4 +1,4 @@
-"""What the schema can't say: which users there are, and that a new tweet takes a new key."""
+"""Values that the schema can't describe: an existing author and an unused idempotency key."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from schemathesis import HookContext
 
 @schemathesis.hook
 def map_case(context: HookContext, case: Any) -> Any:
-    """Give a valid tweet an author who is there, and a key of its own."""
+    """Give a valid new tweet an existing author and a unique idempotency key."""
     if case.meta.generation.mode.is_positive:
         if isinstance(case.body, dict) and "userId" in case.body:
             case.body["userId"] = os.environ["AUTHOR_ID"]

@@ -1,4 +1,4 @@
-"""Consumers as there are: a generated client, curl, httpx. Each signs in, posts, reads, deletes."""
+"""Real clients: a generated one, curl and httpx. Each signs in, posts, reads and deletes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says, held against a running server by schemathesis."""
+"""Schemathesis checks running servers against the OpenAPI document."""
 
 import re
 import subprocess
@@ -11,8 +11,8 @@ from tests.site import Site
 from tests.stack import CHECKOUT, Stack
 
 
-def examine(stack: Stack, folder: Path, *options: str) -> str:
-    """All checks of schemathesis, over HTTP; what it reports. Fails if it finds anything."""
+def run_schemathesis(stack: Stack, folder: Path, *options: str) -> str:
+    """Run all checks of schemathesis over HTTP. Return its report. Fail if a check fails."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli"),
         *("run", f"{stack.address}/schema", "--checks", "all", "--max-examples", "40"),
@@ -35,24 +35,24 @@ def examine(stack: Stack, folder: Path, *options: str) -> str:
     return result.stdout
 
 
-def test_an_open_server_keeps_its_contract(stack: Stack, tmp_path: Path) -> None:
+def test_an_open_server_conforms_to_the_schema(stack: Stack, tmp_path: Path) -> None:
     stack.manage("loaddata", "demo")
     stack.start_web(TWIT_LIMIT_LOGINS="off")
-    assert "Tested: 10" in examine(stack, tmp_path)
+    assert "Tested: 10" in run_schemathesis(stack, tmp_path)
 
 
 @pytest.mark.parametrize("username", ["ben", "staff", None])
-def test_a_server_that_asks_for_tokens_keeps_its_contract(
+def test_a_server_that_requires_tokens_conforms_to_the_schema(
     site: Site, tmp_path: Path, username: str | None
 ) -> None:
-    # Signing out would end the examination of all else.
+    # A logout would revoke the token of all later requests.
     options = ["--exclude-path-regex", "logout"]
     if username:
         options += ["--header", f"Authorization: Token {site.login(username)}"]
-    assert "Tested: 8" in examine(site, tmp_path, *options)
+    assert "Tested: 8" in run_schemathesis(site, tmp_path, *options)
 
 
-def test_signing_out_keeps_its_contract(site: Site, tmp_path: Path) -> None:
+def test_logout_conforms_to_the_schema(site: Site, tmp_path: Path) -> None:
     token = site.login("cy")
     only = ["--include-path-regex", "logout", "--header", f"Authorization: Token {token}"]
-    assert "Tested: 2" in examine(site, tmp_path, *only)
+    assert "Tested: 2" in run_schemathesis(site, tmp_path, *only)

@@ -1,4 +1,4 @@
-"""What the documents and the deployment files say, held against the code."""
+"""The documents and the deployment files agree with the code."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 import compose_spec
 import yaml
 
+from api import limits
 from tests.stack import CHECKOUT
 from twit.environment import Environment
 
@@ -21,14 +22,43 @@ VARIABLES = set(Environment.model_fields)
 
 
 def test_the_settings_table_is_complete() -> None:
-    table = README[README.index("## Settings") : README.index("## In production")]
+    table = (CHECKOUT / "docs/settings.md").read_text()
     listed = re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE)
     elsewhere = {"TEST_DATABASE_URL", "TEST_REDIS_URL"}
     assert sorted(listed) == sorted(VARIABLES | elsewhere)
 
 
+def test_the_errors_table_has_every_status_code_of_the_api() -> None:
+    table = (CHECKOUT / "docs/api.md").read_text()
+    listed = set(re.findall(r"^\| (\d{3}) \|", table, re.MULTILINE))
+    paths = yaml.safe_load((CHECKOUT / "openapi.yml").read_text())["paths"]
+    described = {
+        status
+        for operations in paths.values()
+        for operation in operations.values()
+        for status in operation["responses"]
+        if status.startswith(("4", "5"))
+    }
+    assert listed == described | {"405"}
+
+
+def test_the_documented_limits_are_the_defaults() -> None:
+    table = (CHECKOUT / "docs/settings.md").read_text()
+    periods = {3 * 3600: "3h", 900: "15m"}
+    for scope, (count, seconds) in limits.DEFAULTS.items():
+        row = rf"\| `TWIT_LIMIT_{scope.upper()}` \| `{count}/{periods[seconds]}`"
+        assert re.search(row, table), row
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) <= 120
+    for document in (CHECKOUT / "README.md", *(CHECKOUT / "docs").iterdir()):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
 def test_the_endpoints_table_is_complete() -> None:
-    """Each with the errors that not every endpoint may answer with, as openapi.yml says."""
+    """It lists the same errors as openapi.yml, except those that any endpoint can return."""
     everywhere = {304, 406, 411, 413, 415, 429, 503}
     listed = {
         (method, path.replace(":tweet_id", "{tweet_id}").replace(":userId", "{user_id}")): {
@@ -50,7 +80,7 @@ def test_the_endpoints_table_is_complete() -> None:
     assert listed == described
 
 
-def test_the_compose_file_fits_the_specification() -> None:
+def test_the_compose_file_conforms_to_the_specification() -> None:
     compose = compose_spec.PyCompose.from_json(json.dumps(COMPOSE))
     assert compose.services is not None
     assert {"postgres", "valkey", "migrate", "web", "worker", "beat"} == set(compose.services)

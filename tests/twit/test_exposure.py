@@ -1,4 +1,4 @@
-"""What a server lets out, and to whom."""
+"""What a server exposes: addresses, logs, docs and the schema."""
 
 import os
 import re
@@ -38,12 +38,12 @@ def granian(stack: Stack, host: str, **env: str) -> Iterator[subprocess.Popen[st
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def test_an_open_api_refuses_to_serve_other_machines(stack: Stack) -> None:
+def test_an_open_api_refuses_to_start_on_a_public_address(stack: Stack) -> None:
     with granian(stack, "0.0.0.0") as server:
-        said, _ = server.communicate(timeout=30)
+        output, _ = server.communicate(timeout=30)
     assert server.returncode != 0
-    assert "other machines can reach 0.0.0.0" in said
-    assert "TWIT_OPEN_API_ANYWHERE=on" in said
+    assert "other machines can reach 0.0.0.0" in output
+    assert "TWIT_OPEN_API_ANYWHERE=on" in output
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,20 @@ def test_an_open_api_refuses_to_serve_other_machines(stack: Stack) -> None:
         ("0.0.0.0", {"TWIT_OPEN_API": "off"}),
     ],
 )
-def test_it_serves_this_machine_or_is_told_twice(
+def test_an_open_api_starts_on_loopback_or_with_the_override_and_a_closed_one_anywhere(
     stack: Stack, host: str, env: dict[str, str]
 ) -> None:
     with granian(stack, host, **env) as server:
         assert server.stdout
-        said = "".join(takewhile(lambda line: "Started worker-1" not in line, server.stdout))
+        output = "".join(takewhile(lambda line: "Started worker-1" not in line, server.stdout))
         is_running = server.poll() is None
     assert is_running
     is_open = env.get("TWIT_OPEN_API") != "off"
-    assert ("TWIT_OPEN_API is on: anybody who can reach this server" in said) == is_open
+    assert ("TWIT_OPEN_API is on: anybody who can reach this server" in output) == is_open
 
 
 def test_no_secret_is_logged(stack: Stack, site: Site) -> None:
-    """At the most talkative level, with an access log, through errors of every kind."""
+    """The log level is DEBUG, the access log is on, and some requests fail."""
     stack.env["DATABASE_URL"] = site.env["DATABASE_URL"]
     key = "the secret key of this very test"
     web = stack.start_web(
@@ -88,12 +88,12 @@ def test_no_secret_is_logged(stack: Stack, site: Site) -> None:
     web.post("/auth/logout", headers=bearer)
     web.get("/tweets", headers=bearer)
     stack.stop()
-    said = stack.log("web")
-    assert "/auth/login" in said
+    output = stack.log("web")
+    assert "/auth/login" in output
     database_password = re.findall(r"://[^:]*:([^@]*)@", site.env["DATABASE_URL"])[0]
     assert database_password == "tests"
     for secret in (token, password, "a wrong password", "in broken JSON", key, ":tests@"):
-        assert secret not in said, secret
+        assert secret not in output, secret
 
 
 def test_the_docs_work_without_the_internet(site: Site) -> None:
@@ -121,7 +121,7 @@ def test_the_root_lists_the_endpoints(site: Site) -> None:
         assert site.client().get(address).status_code == 200
 
 
-def test_openapi_yml_is_what_the_code_says(tmp_path: Path) -> None:
+def test_openapi_yml_is_up_to_date(tmp_path: Path) -> None:
     generated = tmp_path / "openapi.yml"
     command = ["manage.py", "spectacular", "--file", str(generated), "--validate", "--fail-on-warn"]
     env = {"TWIT_OPEN_API": "off", "PATH": ""}
@@ -129,7 +129,7 @@ def test_openapi_yml_is_what_the_code_says(tmp_path: Path) -> None:
     assert generated.read_text() == (CHECKOUT / "openapi.yml").read_text()
 
 
-def test_the_examples_fit_their_schemas() -> None:
+def test_the_examples_conform_to_their_schemas() -> None:
     document = yaml.safe_load((CHECKOUT / "openapi.yml").read_text())
     fitting = 0
     for operations in document["paths"].values():
@@ -142,4 +142,4 @@ def test_the_examples_fit_their_schemas() -> None:
                         fitting += 1
     for example in document["components"]["schemas"]["Error"]["examples"]:
         Draft202012Validator(document["components"]["schemas"]["Error"]).validate(example)
-    assert fitting == 9  # 2 bodies, and 7 answers that have one
+    assert fitting == 9  # 2 request bodies and 7 response bodies

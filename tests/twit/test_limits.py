@@ -1,4 +1,4 @@
-"""How often one may ask."""
+"""Rate limits."""
 
 import time
 from typing import Any
@@ -25,7 +25,7 @@ def post(api: APIClient, user: User, **extra: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_what_is_too_much_is_a_429_that_says_when_to_return(
+def test_a_request_over_the_limit_gets_a_429_with_retry_after(
     api: APIClient, ben: User, limits: dict[str, Any]
 ) -> None:
     answers = [post(api, ben) for _ in range(5)]
@@ -41,14 +41,16 @@ def test_what_is_too_much_is_a_429_that_says_when_to_return(
 
 
 @pytest.mark.django_db
-def test_a_304_tells_the_limit_too(api: APIClient, limits: dict[str, Any]) -> None:
+def test_a_304_has_the_rate_limit_headers(api: APIClient, limits: dict[str, Any]) -> None:
     known = {"if-none-match": api.get("/tweets")["ETag"]}
     again = api.get("/tweets", headers=known)
     assert (again.status_code, again["X-RateLimit-Remaining"]) == (304, "3")
 
 
 @pytest.mark.django_db
-def test_the_window_ends(api: APIClient, ben: User, settings: Settings) -> None:
+def test_posts_succeed_again_when_the_window_ends(
+    api: APIClient, ben: User, settings: Settings
+) -> None:
     settings.TWIT_LIMITS = {"posts": (1, 1), "requests": None, "logins": None}
     assert post(api, ben).status_code == 201
     time.sleep(0.7)
@@ -59,13 +61,13 @@ def test_the_window_ends(api: APIClient, ben: User, settings: Settings) -> None:
 
 
 @pytest.mark.django_db
-def test_strangers_are_counted_by_address(api: APIClient, limits: dict[str, Any]) -> None:
+def test_anonymous_clients_are_counted_by_address(api: APIClient, limits: dict[str, Any]) -> None:
     def statuses(**extra: str) -> list[int]:
         return [api.get("/tweets", **extra).status_code for _ in range(6)]  # type: ignore[arg-type]
 
     assert statuses(REMOTE_ADDR="192.0.2.1") == [200] * 5 + [429]
     assert statuses(REMOTE_ADDR="192.0.2.2") == [200] * 5 + [429]
-    # Nobody gets away by making addresses up.
+    # A forged X-Forwarded-For header doesn't evade the limit.
     forged = {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": "192.0.2.3"}
     assert statuses(**forged) == [429] * 6
 
@@ -107,21 +109,21 @@ def test_failed_logins_are_limited_by_address(
 def test_failed_logins_are_limited_by_account(
     api: APIClient, account: User, limits: dict[str, Any]
 ) -> None:
-    names = ["ben", " ben", "ben\n", "ben", "ben"]  # white space around names is cut off
+    names = ["ben", " ben", "ben\n", "ben", "ben"]  # whitespace around names is stripped
     statuses = [login(api, names[n], "wrong", f"192.0.2.{n}").status_code for n in range(5)]
     assert statuses == [401] * 4 + [429]
     assert login(api, "ben", "right", "192.0.2.9").status_code == 429
 
 
 @pytest.mark.django_db
-def test_what_is_no_login_is_not_counted_as_one(
+def test_a_login_without_a_username_counts_against_no_account(
     api: APIClient, account: User, limits: dict[str, Any]
 ) -> None:
     for _ in range(3):
         assert api.get("/auth/login", REMOTE_ADDR="192.0.2.1").status_code == 405
         nameless = api.post("/auth/login", {}, format="json", REMOTE_ADDR="192.0.2.1")
         assert nameless.status_code == 400
-    # The nameless ones count for their address, and for nobody's account.
+    # A request without a username counts against its address, but against no account.
     assert login(api, "None", "x", "192.0.2.2")["X-RateLimit-Remaining"] == "3"
     assert login(api, "ben", "right").status_code == 200
 
@@ -151,7 +153,7 @@ def test_logins_by_form_are_limited_too(
 
 
 @pytest.mark.django_db
-def test_a_wrong_user_takes_as_long_as_a_wrong_password(
+def test_an_unknown_user_takes_as_long_as_a_wrong_password(
     api: APIClient, account: User, settings: Settings
 ) -> None:
     settings.TWIT_LIMITS = settings.TWIT_LIMITS | {"logins": None}
@@ -163,18 +165,18 @@ def test_a_wrong_user_takes_as_long_as_a_wrong_password(
             started = time.process_time()
             answer = login(api, name, "wrong")
             series.append(time.process_time() - started)
-            assert (answer.status_code, answer.json()) == (401, NO)
-    assert login(api, account_closed.username, "right").json() == NO
+            assert (answer.status_code, answer.json()) == (401, LOGIN_FAILED)
+    assert login(api, account_closed.username, "right").json() == LOGIN_FAILED
     medians = {name: sorted(series)[len(series) // 2] for name, series in taken.items()}
-    # The hash takes tens of milliseconds, all the rest one or two.
+    # The password hash takes tens of milliseconds. Everything else takes one or two.
     assert max(medians.values()) < 1.5 * min(medians.values()), medians
 
 
-NO = {"detail": "There is no active user with that name and password."}
+LOGIN_FAILED = {"detail": "There is no active user with that name and password."}
 
 
-def test_a_users_limit_follows_the_user_from_address_to_address(site: Site) -> None:
-    # The site of the other tests has no limits; this one has the same database, and them.
+def test_a_users_limit_applies_across_addresses(site: Site) -> None:
+    # The shared site has no limits. This server has limits, and uses the site's database.
     limited = Stack(site.folder / "limited", site.env["DATABASE_URL"], site.env["REDIS_URL"])
     limited.folder.mkdir()
     token = site.login("cy")
@@ -193,11 +195,11 @@ def test_a_users_limit_follows_the_user_from_address_to_address(site: Site) -> N
             "/tweets", json={"message": "hi"}, headers={"Authorization": f"Token {token}"}
         )
         assert posted.headers["X-RateLimit-Limit"] == "300"
-        strangers = [
+        anonymous = [
             client.get("/tweets?limit=1", headers={"X-Forwarded-For": f"192.0.2.{n}"})
             for n in (1, 1, 2)
         ]
-        remaining = [int(answer.headers["X-RateLimit-Remaining"]) for answer in strangers]
+        remaining = [int(answer.headers["X-RateLimit-Remaining"]) for answer in anonymous]
         assert remaining == [899, 898, 899]
     finally:
         limited.stop()

@@ -1,4 +1,4 @@
-"""Who may do what where the API is closed, over HTTP."""
+"""Who may do what on a server that requires tokens, over HTTP."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from tests.site import Site
 
-# Nobody; ben, whose timeline and tweet it is; alyssa; staff; ben with a token that is good no more.
+# No token; ben, who owns the timeline and the tweet; alyssa; staff; ben with two invalid tokens.
 WHO = ("anonymous", "owner", "other", "staff", "expired", "revoked")
 HELLO = {"message": "hello"}
 CREDENTIALS = {"username": "ben", "password": "password of ben"}
@@ -34,7 +34,7 @@ MATRIX: list[tuple[str, Any, tuple[int, ...]]] = [
 
 @pytest.fixture
 def tokens(site: Site) -> dict[str, str | None]:
-    """Everybody's."""
+    """The token for each name in WHO."""
     revoked = site.login("ben")
     assert site.client(revoked).post("/auth/logout").status_code == 204
     return {
@@ -48,7 +48,7 @@ def tokens(site: Site) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize(("endpoint", "body", "expected"), MATRIX, ids=[m[0] for m in MATRIX])
-def test_everybody_may_do_what_is_theirs(
+def test_each_request_gets_the_status_code_of_the_matrix(
     site: Site,
     tokens: dict[str, str | None],
     endpoint: str,
@@ -67,7 +67,7 @@ def test_everybody_may_do_what_is_theirs(
     assert dict(zip(WHO, found, strict=True)) == dict(zip(WHO, expected, strict=True))
 
 
-def test_a_tweet_is_by_who_posts_it(site: Site) -> None:
+def test_the_author_is_the_sender_unless_staff_name_another(site: Site) -> None:
     for sender, author, expected in (("ben", None, "ben"), ("staff", "alyssa", "alyssa")):
         body = dict(HELLO)
         if author:
@@ -77,24 +77,24 @@ def test_a_tweet_is_by_who_posts_it(site: Site) -> None:
         assert posted.json()["userName"] == expected
 
 
-def test_a_token_of_an_account_that_was_closed_is_worthless(site: Site) -> None:
+def test_a_token_of_an_inactive_account_gets_a_401(site: Site) -> None:
     token = site.login("eva")
     assert site.client(token).get("/tweets").status_code == 200
-    site.run(CLOSE.format(active=False))
+    site.run(SET_ACTIVE.format(active=False))
     try:
         assert site.client(token).get("/tweets").status_code == 401
     finally:
-        site.run(CLOSE.format(active=True))
+        site.run(SET_ACTIVE.format(active=True))
 
 
-CLOSE = (
+SET_ACTIVE = (
     "from users.models import User; User.objects.filter(username='eva').update(is_active={active})"
 )
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("token", ["", "a b", "é", "0" * 64, "'OR 1=1", "0" * 4000, "\0", "\xff"])
-def test_what_is_no_token_is_a_401(api: APIClient, token: str) -> None:
+def test_a_malformed_token_gets_a_401(api: APIClient, token: str) -> None:
     response = api.post("/auth/logout", headers={"authorization": f"Token {token}"})
     assert response.status_code == 401
     assert list(response.json()) == ["detail"]
@@ -109,15 +109,13 @@ def test_tokens_are_hashed_at_rest(site: Site) -> None:
     assert token[16:] not in stored
 
 
-def test_create_token_prints_one_that_works(site: Site) -> None:
+def test_create_token_prints_a_valid_token(site: Site) -> None:
     token = site.manage("create_token", "ben", "--days", "1")
     assert site.client(token).get("/tweets").status_code == 200
 
 
-def test_staff_find_and_revoke_tokens_in_the_admin(site: Site) -> None:
-    site.run(
-        "User.objects.filter(username='staff').update(is_superuser=True)",
-    )
+def test_staff_can_find_and_revoke_tokens_in_the_admin(site: Site) -> None:
+    site.run("User.objects.filter(username='staff').update(is_superuser=True)")
     token = site.login("louis")
     browser = site.client()
     page = browser.get("/admin/login/").text
@@ -129,9 +127,7 @@ def test_staff_find_and_revoke_tokens_in_the_admin(site: Site) -> None:
     )
     listing = browser.get(answer.headers["location"]).text
     assert "louis" in listing
-    digest = site.run(
-        "print(AuthToken.objects.get(user__username='louis').digest)",
-    )
+    digest = site.run("print(AuthToken.objects.get(user__username='louis').digest)")
     answer = browser.post(
         f"/admin/knox/authtoken/{digest}/delete/",
         data={"post": "yes", "csrfmiddlewaretoken": browser.cookies["csrftoken"]},

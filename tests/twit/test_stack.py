@@ -1,4 +1,4 @@
-"""From POST to home timeline through real processes."""
+"""The path from POST to home timeline, through real processes."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def listed(reader_id: int) -> list[int]:
     return listed_or_none(reader_id) or []
 
 
-def test_a_posted_tweet_arrives_and_a_deleted_one_leaves(stack: Stack) -> None:
+def test_a_posted_tweet_is_delivered_and_a_deleted_tweet_is_removed(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
     web = stack.start_web()
     stack.start_worker("worker")
@@ -46,7 +46,7 @@ def test_a_posted_tweet_arrives_and_a_deleted_one_leaves(stack: Stack) -> None:
     wait_until(lambda: not any(int(tweet["id"]) in listed(reader) for reader in followers))
 
 
-def test_two_workers_share_the_work_and_one_goes_on_alone(stack: Stack) -> None:
+def test_two_workers_share_the_work_and_one_continues_alone(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
     rebuild(2)
     stack.start_worker("one")
@@ -70,7 +70,7 @@ def test_two_workers_share_the_work_and_one_goes_on_alone(stack: Stack) -> None:
     wait_until(lambda: posted <= set(listed(2)))
 
 
-def test_what_came_past_django_is_delivered_and_retracted_by_the_sweep(
+def test_the_sweep_delivers_and_retracts_tweets_that_bypassed_django(
     stack: Stack, tmp_path: Path
 ) -> None:
     call_command("loaddata", "demo", verbosity=0)
@@ -119,7 +119,7 @@ def test_without_redis_posts_are_stored_and_timelines_come_from_postgres(stack: 
     assert "No wake-up was sent to the workers" in stack.log("web")
 
 
-def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
+def test_the_curl_commands_in_the_readme_work(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
     address = str(stack.start_web().base_url).rstrip("/")
     readme = (CHECKOUT / "README.md").read_text()
@@ -137,7 +137,7 @@ def test_the_readmes_curl_lines_work_as_pasted(stack: Stack) -> None:
     assert statuses == {"200": 4, "201": 2, "204": 1}
 
 
-@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is not there")
+@pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is missing")
 def test_a_tweet_reaches_every_follower_in_the_real_graph(stack: Stack) -> None:
     call_command("import_follows", str(GRAPH), verbosity=0)
     assert (User.objects.count(), Follow.objects.count()) == (13_688, 68_328)

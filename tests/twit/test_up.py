@@ -1,4 +1,4 @@
-"""`make up` in a checkout of its own: start, second start, stop, start again."""
+"""`make up` in a checkout of its own: start, second start, stop, restart."""
 
 import os
 import re
@@ -28,7 +28,7 @@ ENV = {
 
 @pytest.fixture
 def checkout() -> Iterator[Path]:
-    """A copy of the committed files, where any account may enter."""
+    """A copy of the project's files, in a folder that any account can enter."""
     folder = Path(tempfile.mkdtemp(prefix="twit-up-"))
     folder.chmod(0o755)
     files = subprocess.run(
@@ -43,13 +43,13 @@ def checkout() -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / file, target)
     yield folder
-    for pid in processes_in(folder):  # what a failed test left
+    for pid in processes_in(folder):  # processes that a failed test left running
         os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder)
 
 
 def up(checkout: Path, **env: str) -> tuple[subprocess.Popen[str], str]:
-    """Start it as make does; returns it and what it printed until it was up."""
+    """Start Twit as `make up` does. Return the process, and its output until it was ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", "twit.local"],
         cwd=checkout,
@@ -82,19 +82,19 @@ def workers_in(folder: Path) -> list[int]:
 
 
 def processes_in(folder: Path) -> dict[int, str]:
-    """The command lines of all processes that run there, by their ids."""
+    """Return the command lines, by process id, of all processes that run in the folder."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").readlink().is_relative_to(folder):
                 found[int(process.name)] = (process / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended meanwhile, or is somebody else's
+            continue  # it has exited, or it belongs to another account
     return found
 
 
-def end(process: subprocess.Popen[str], checkout: Path, number: signal.Signals) -> None:
-    """Stop it by that signal; nothing of it may be left."""
+def stop(process: subprocess.Popen[str], checkout: Path, number: signal.Signals) -> None:
+    """Stop Twit with the signal. Check that no process, lock or environment file is left."""
     process.send_signal(number)
     assert process.wait(30) == 0
     assert process.stdout is not None
@@ -104,7 +104,7 @@ def end(process: subprocess.Popen[str], checkout: Path, number: signal.Signals) 
     assert not (checkout / ".twit/env").exists()
 
 
-def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path) -> None:
+def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     port = str(free_port())
     process, printed = up(checkout, TWIT_PORT=port)
     assert READY in printed, printed
@@ -114,12 +114,10 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
     assert f"API    {api}" in printed
     tweets = httpx.get(api).json()
 
-    second, complaint = up(checkout)
+    second, output = up(checkout)
     second.communicate()
     assert second.returncode == 1
-    assert (
-        f"already running in this checkout: pid {process.pid}, http://127.0.0.1:{port}" in complaint
-    )
+    assert f"already running in this checkout: pid {process.pid}, http://127.0.0.1:{port}" in output
     counted = python(checkout, "manage.py", "shell", "-v0", "-c", "print(Tweet.objects.count())")
     assert counted.stdout.strip() == str(len(tweets)), counted.stderr
 
@@ -128,7 +126,7 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: set(workers_in(checkout)) - set(killed))
 
-    end(process, checkout, signal.SIGINT)
+    stop(process, checkout, signal.SIGINT)
     for command in ("manage.py migrate", "-m celery -A twit worker"):
         refused = python(checkout, *command.split())
         assert refused.returncode == 1
@@ -137,11 +135,11 @@ def test_it_starts_shows_a_tweet_arriving_stops_and_starts_again(checkout: Path)
 
     process, printed = up(checkout, TWIT_PORT=port)
     assert READY in printed, printed
-    assert httpx.get(f"{api}?limit=200").json()[1:] == tweets  # and one more by the demo
-    end(process, checkout, signal.SIGTERM)
+    assert httpx.get(f"{api}?limit=200").json()[1:] == tweets  # the second demo posted one more
+    stop(process, checkout, signal.SIGTERM)
 
 
-def test_a_part_that_fails_is_named_with_its_log_and_nothing_is_left(checkout: Path) -> None:
+def test_a_part_that_fails_is_reported_with_its_log_and_all_processes_stop(checkout: Path) -> None:
     data = checkout / ".twit/postgres/data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9.6\n")
@@ -154,8 +152,10 @@ def test_a_part_that_fails_is_named_with_its_log_and_nothing_is_left(checkout: P
     assert not (checkout / ".twit/lock").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres runs under another account")
-def test_as_root_a_closed_folder_is_no_obstacle(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="Postgres runs under another account only when root starts it"
+)
+def test_as_root_postgres_starts_inside_a_private_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     home = tmp_path / "postgres"
     options = {"password": "secret", "log": tmp_path / "log", "durable": False}
@@ -170,9 +170,9 @@ def test_as_root_a_closed_folder_is_no_obstacle(tmp_path: Path) -> None:
     wait_until(lambda: not processes_in(home.resolve()))
 
 
-def test_the_readmes_lines_with_tokens_work_as_pasted(checkout: Path) -> None:
-    readme = (CHECKOUT / "README.md").read_text()
-    pasted = next(b for b in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "TOKEN=" in b)
+def test_the_token_commands_in_the_api_docs_work(checkout: Path) -> None:
+    docs = (CHECKOUT / "docs/api.md").read_text()
+    pasted = next(b for b in re.findall(r"```sh\n(.*?)```", docs, re.DOTALL) if "TOKEN=" in b)
     process, printed = up(checkout, TWIT_OPEN_API="off", TWIT_PORT=str(free_port()))
     try:
         [address] = re.findall(r"Admin +(http://\S+)/admin/", printed)

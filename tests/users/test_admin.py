@@ -30,7 +30,7 @@ def many(db: None) -> None:
         cursor.execute("ANALYZE")
 
 
-def test_lists_answer_within_a_second_and_a_bounded_number_of_queries(
+def test_pages_load_within_a_second_and_a_bounded_number_of_queries(
     many: None, admin_client: Client
 ) -> None:
     follow_id = Follow.objects.earliest("id").pk
@@ -55,10 +55,10 @@ def test_lists_answer_within_a_second_and_a_bounded_number_of_queries(
         assert response.status_code == 200, path
         assert time.monotonic() - started < 1, path
         assert len(queries) <= 8, path
-        assert len(response.content) < 200_000, path  # no select with all users
+        assert len(response.content) < 200_000, path  # no <select> element with all users
 
 
-def test_the_list_counts_followers_and_links_to_them(many: None, admin_client: Client) -> None:
+def test_the_user_list_counts_follows_and_links_to_them(many: None, admin_client: Client) -> None:
     page = admin_client.get("/admin/users/user/?id=5").content.decode()
     assert '<a href="/admin/users/follow/?followed__id__exact=5">999</a>' in page
     assert '<a href="/admin/users/follow/?follower__id__exact=5">0</a>' in page
@@ -73,7 +73,7 @@ def test_a_tweet_can_be_found_by_its_words_and_its_author(admin_client: Client, 
         assert "hay" not in page
 
 
-def test_the_admin_log_in_works(client: Client) -> None:
+def test_the_admin_login_works(client: Client) -> None:
     User.objects.create_superuser("admin", password="a long one")
     assert client.login(username="admin", password="a long one")
     assert client.get("/admin/").status_code == 200

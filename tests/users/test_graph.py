@@ -1,4 +1,4 @@
-"""Follow graphs in bulk, and the two commands that load them."""
+"""Bulk loading of follow graphs, and the two commands for it."""
 
 import gzip
 import io
@@ -46,7 +46,7 @@ def run(command: str, *arguments: str) -> str:
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_every_common_form_of_an_edge_list_is_read(tmp_path: Path, text: str, packed: bool) -> None:
+def test_every_common_edge_list_format_is_read(tmp_path: Path, text: str, packed: bool) -> None:
     file = tmp_path / "edges"
     file.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
     assert run("import_follows", str(file)) == "3 new users, 3 new follows.\n"
@@ -61,7 +61,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "error"),
     [
         ("1,2,3", "line 3: two ids are needed, but it has 3 fields"),
         ("7", "line 3: two ids are needed, but it has 1 fields"),
@@ -73,20 +73,22 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("\xff,1", "is not a user id"),
     ],
 )
-def test_a_bad_line_is_named_and_nothing_is_kept(tmp_path: Path, line: str, complaint: str) -> None:
+def test_a_bad_line_is_reported_and_nothing_is_stored(
+    tmp_path: Path, line: str, error: str
+) -> None:
     file = tmp_path / "edges"
     file.write_bytes(f"a,b\n1,2\n{line}\n2,1\n".encode("latin-1"))
-    with pytest.raises(CommandError, match=re.escape(complaint)):
+    with pytest.raises(CommandError, match=re.escape(error)):
         run("import_follows", str(file))
     assert (User.objects.count(), Follow.objects.count()) == (0, 0)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere can't be read"):
         run("import_follows", str(tmp_path / "nowhere"))
 
 
-def test_a_cut_off_gzip_file_keeps_nothing(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_stores_nothing(tmp_path: Path) -> None:
     file = tmp_path / "edges.gz"
     text = "\n".join(f"{i} {i + 1}" for i in range(1, 5000))
     file.write_bytes(gzip.compress(text.encode())[:-2000])
@@ -95,7 +97,7 @@ def test_a_cut_off_gzip_file_keeps_nothing(tmp_path: Path) -> None:
     assert not User.objects.exists()
 
 
-def test_a_taken_username_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_a_taken_username_is_reported_and_nothing_is_stored(tmp_path: Path) -> None:
     UserFactory.create(username="user2")
     file = tmp_path / "edges"
     file.write_text("1 2\n")
@@ -104,24 +106,24 @@ def test_a_taken_username_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
     assert not Follow.objects.exists()
 
 
-def test_what_is_made_afterwards_does_not_collide(ben: User) -> None:
+def test_a_user_created_after_a_load_gets_an_unused_id(ben: User) -> None:
     graph.load([Edge(ben.pk + 5, ben.pk + 6)])
     assert UserFactory.create().pk == ben.pk + 7
 
 
-def test_a_post_after_loaddata_does_not_collide() -> None:
+def test_a_tweet_created_after_loaddata_gets_an_unused_id() -> None:
     call_command("loaddata", "demo", verbosity=0)
     tweet = TweetFactory.create(author_id=1, author=User.objects.get(pk=1))
     assert tweet.pk == 9
 
 
 @given(st.lists(st.builds(Edge, st.integers(1, MAX_ID), st.integers(1, MAX_ID))))
-def test_what_is_written_is_what_is_parsed(edges: list[Edge]) -> None:
+def test_parsing_returns_the_edges_that_were_written(edges: list[Edge]) -> None:
     edges = [Edge(a, b) for a, b in edges if a != b]
     assert list(graph.parse_edges(f"{a}\t{b}\n" for a, b in edges)) == edges
 
 
-def test_a_generated_graph_is_repeatable_and_has_the_asked_mean() -> None:
+def test_a_generated_graph_is_reproducible_and_has_the_requested_mean() -> None:
     edges = list(graph.power_law_edges(2000, 12.0, seed=3))
     assert edges == list(graph.power_law_edges(2000, 12.0, seed=3))
     assert edges != list(graph.power_law_edges(2000, 12.0, seed=4))
@@ -131,13 +133,13 @@ def test_a_generated_graph_is_repeatable_and_has_the_asked_mean() -> None:
     assert most > 20 * 12
 
 
-def test_generate_graph_makes_the_asked_users() -> None:
+def test_generate_graph_creates_the_requested_users() -> None:
     assert run("generate_graph", "--users", "50", "--mean-follows", "2").startswith("50 new users")
     assert User.objects.count() == 50
     assert Follow.objects.exists()
 
 
 @pytest.mark.parametrize("arguments", [["--users", "0"], ["--mean-follows", "-1"]])
-def test_generate_graph_names_an_impossible_number(arguments: list[str]) -> None:
+def test_generate_graph_rejects_an_impossible_number(arguments: list[str]) -> None:
     with pytest.raises(CommandError, match=arguments[0]):
         run("generate_graph", *arguments)

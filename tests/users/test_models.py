@@ -1,4 +1,4 @@
-"""Constraints and the reads that fan-out stands on."""
+"""Constraints, and the queries that fan-out depends on."""
 
 import pytest
 from django.db import IntegrityError, connection
@@ -10,13 +10,13 @@ from users.models import User
 pytestmark = pytest.mark.django_db
 
 
-def test_nobody_follows_twice(ben: User, alyssa: User) -> None:
+def test_a_user_cannot_follow_another_twice(ben: User, alyssa: User) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
     with pytest.raises(IntegrityError, match="follow_once"):
         FollowFactory.create(follower=ben, followed=alyssa)
 
 
-def test_nobody_follows_themselves(ben: User) -> None:
+def test_users_cannot_follow_themselves(ben: User) -> None:
     with pytest.raises(IntegrityError, match="follow_not_self"):
         FollowFactory.create(follower=ben, followed=ben)
 
@@ -33,7 +33,9 @@ def test_usernames_are_unique(ben: User) -> None:
         ("followed_id", "follower_id = 3", "follow_once"),
     ],
 )
-def test_both_directions_are_index_only_scans(select: str, where: str, index: str) -> None:
+def test_follows_are_read_by_index_only_scans_in_both_directions(
+    select: str, where: str, index: str
+) -> None:
     graph.load(graph.power_law_edges(500, 20, seed=1))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE users_follow")

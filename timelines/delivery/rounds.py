@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from django.db import transaction
+from psycopg import RawCursor
+from psycopg.rows import TupleRow
 
 from backends.postgres import binary_cursor
 from timelines.lists import changes
@@ -30,26 +32,20 @@ CLAIM = """
             WHERE earlier.tweet_id = turn.tweet_id AND earlier.id < turn.id
         )
         ORDER BY next_attempt_at, id
-        LIMIT $1
-        FOR UPDATE SKIP LOCKED
+        LIMIT $1 FOR UPDATE SKIP LOCKED
     ), share AS (
         SELECT greatest(1, $2 / greatest(1, count(*))) AS size FROM claimed
     )
-    SELECT id, kind, tweet_id, author_id, attempts, batch.size, coalesce(follower_ids, '{}')
+    SELECT id, kind, tweet_id, author_id, attempts, batch.size, ARRAY(
+        SELECT follower_id FROM users_follow
+        WHERE followed_id = claimed.author_id AND follower_id > claimed.after_follower_id
+        ORDER BY follower_id LIMIT batch.size
+    )
     FROM share, claimed
     CROSS JOIN LATERAL (
         -- Searching a list takes about four times as long as pushing onto it.
         SELECT CASE kind WHEN 'retract' THEN greatest(1, share.size / 4) ELSE share.size END AS size
     ) AS batch
-    CROSS JOIN LATERAL (
-        SELECT array_agg(follower_id ORDER BY follower_id) AS follower_ids
-        FROM (
-            SELECT follower_id FROM users_follow
-            WHERE followed_id = claimed.author_id AND follower_id > claimed.after_follower_id
-            ORDER BY follower_id
-            LIMIT batch.size
-        ) AS follower
-    ) AS followers
     ORDER BY next_attempt_at, id
 """
 DELETE = "DELETE FROM timelines_fanout WHERE id = ANY($1)"
@@ -57,8 +53,7 @@ MOVE_ON = """
     UPDATE timelines_fanout AS row
     SET after_follower_id = done.up_to, next_attempt_at = clock_timestamp(),
         attempts = 0, last_error = ''
-    FROM unnest($1::bigint[], $2::bigint[]) AS done (id, up_to)
-    WHERE row.id = done.id
+    FROM unnest($1::bigint[], $2::bigint[]) AS done (id, up_to) WHERE row.id = done.id
 """
 PAUSE = """
     UPDATE timelines_fanout
@@ -66,16 +61,6 @@ PAUSE = """
         next_attempt_at = clock_timestamp() + $2 * interval '1 second'
     WHERE id = $3
 """
-
-
-class Cursor(Protocol):
-    """The part of a database cursor that a round uses."""
-
-    def execute(self, query: str, params: Any = None, /) -> Any:
-        """Run one statement."""
-
-    def fetchall(self) -> list[Any]:
-        """Return the statement's rows."""
 
 
 class Claim(NamedTuple):
@@ -109,16 +94,9 @@ class Round(NamedTuple):
     reached: int = 0
     failed: int = 0
 
-    def plus(self, other: "Round") -> "Round":
-        """Return the sum of both."""
-        return Round(*(a + b for a, b in zip(self, other, strict=True)))
-
 
 def run_round(rows: int = ROUND_ROWS, followers: int = ROUND_FOLLOWERS) -> Round:
-    """Run one round in one transaction. A worker that dies in it loses the round, not the rows.
-
-    Raises Unavailable while Redis is down; all rows stay pending.
-    """
+    """Run one round in one transaction. A worker that dies in it loses the round, not the rows."""
     with transaction.atomic(), binary_cursor() as cursor:
         claims = claim(cursor, rows, followers)
         outcomes = changes.apply([claimed.change for claimed in claims])
@@ -134,16 +112,15 @@ def drain(seconds: float) -> bool:
     return False
 
 
-def claim(cursor: Cursor, rows: int, followers: int) -> list[Claim]:
-    """Lock the rows that are due, at most `rows`, and read about `followers` followers for them.
-
-    Rows that another worker has locked are skipped.
-    """
+def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
+    """Lock due rows, unless other workers have, and read some `followers` followers for them."""
     cursor.execute(CLAIM, [rows, followers])
     return [Claim(*row) for row in cursor.fetchall()]
 
 
-def finish(cursor: Cursor, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> Round:
+def finish(
+    cursor: RawCursor[TupleRow], claims: Sequence[Claim], outcomes: Sequence[Outcome]
+) -> Round:
     """Delete the rows that are done, advance the others, and postpone those that failed."""
     done: list[int] = []
     moved: dict[int, int] = {}

@@ -11,15 +11,10 @@ from timelines.delivery import tasks
 logger = logging.getLogger(__name__)
 
 
-def tweet_saved(created: bool, **kwargs: Any) -> None:
-    """Wake a worker for a new tweet."""
+def tweet_changed(*, created: bool = True, **kwargs: Any) -> None:
+    """Wake a worker for a tweet that was created or deleted, but not for an edited one."""
     if created:
         transaction.on_commit(_wake, robust=True)
-
-
-def tweet_deleted(**kwargs: Any) -> None:
-    """Wake a worker for a deleted tweet."""
-    transaction.on_commit(_wake, robust=True)
 
 
 def _wake() -> None:

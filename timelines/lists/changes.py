@@ -7,7 +7,7 @@ from typing import NamedTuple
 from backends.valkey import ROUND_SECONDS, CommandRefused, Connection, Refusal, server
 from timelines.lists import store
 from timelines.lists.entries import Entry
-from timelines.lists.keys import PREFIX, SUFFIX, list_key, state_key
+from timelines.lists.store import PREFIX, SUFFIX, list_key, state_key
 
 TEND = store.script("tend")
 

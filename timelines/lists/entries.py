@@ -13,10 +13,7 @@ class Entry(NamedTuple):
     author_id: int
 
     def encode(self) -> bytes:
-        """Return the serialised TweetLite: always the same bytes, so that LREM can find it.
-
-        Raises ValueError for ids that are not unsigned 64-bit integers.
-        """
+        """Return the serialised TweetLite. Raises ValueError unless the ids fit 64 bits."""
         message = TweetLite(tweet_id=self.tweet_id, user_id=self.author_id)
         return message.SerializeToString(deterministic=True)
 

@@ -1,4 +1,4 @@
-"""Home timelines in Redis: reading, rebuilding and dropping them.
+"""Home timelines in Redis: reading, rebuilding and dropping them. All of it raises Unavailable.
 
 Each reader has two keys. The list holds encoded entries, the newest push first. An empty timeline
 still holds the placeholder, an empty string, because Redis has no empty lists. About every
@@ -20,14 +20,24 @@ from typing import NamedTuple, cast
 from api.fields import MAX_ID
 from backends.valkey import Refusal, Reply, Script, server
 from timelines.lists.entries import Entry, decode, mark
-from timelines.lists.keys import PREFIX, SUFFIX, list_key, reader_of, state_key
 
+PREFIX, SUFFIX = "home:{", "}"  # of a list's key, around the reader's id
 CAP = 800  # elements that a list keeps: entries, marks and the placeholder
 MARK_SPACING = 80  # elements; a list is tended whenever its length is a multiple of this
 EXPIRY_SECONDS = 30 * 24 * 3600  # after the owner's last read
 # A rebuild keeps others away for this long: much longer than it takes, short enough after a crash.
 REBUILD_SECONDS = 10
 SCANNED_AT_ONCE = 1_000  # keys
+
+
+def list_key(reader_id: int) -> str:
+    """Return the key of the reader's list. Its braces put both keys into one cluster slot."""
+    return f"{PREFIX}{reader_id}{SUFFIX}"
+
+
+def state_key(reader_id: int) -> str:
+    """Return the key of the reader's state."""
+    return f"{list_key(reader_id)}:state"
 
 
 def script(name: str) -> Script:
@@ -69,11 +79,10 @@ def read(
     renew: bool = True,
     meanwhile: Callable[[], None] | None = None,
 ) -> Listed | None:
-    """Return the reader's list and state, read atomically in one round trip.
+    """Return the reader's list and state, read atomically in one round trip. None if one is absent.
 
-    None if either is absent. `newest` limits the read to that many of the last pushed elements.
-    `renew` sets both keys' expiry back to its full length, as a read by the owner does. `meanwhile`
-    is called while the server works. Raises Unavailable.
+    `newest` limits the read to that many of the last pushed elements. `renew` renews the expiry of
+    both keys, as a read by the owner does. `meanwhile` is called while the server works.
     """
     both = list_key(reader_id), state_key(reader_id)
     with server().connection() as connection:
@@ -110,10 +119,7 @@ def _listed(
 
 
 def begin_rebuild(reader_id: int) -> str | None:
-    """Start an empty list that collects pushes. Return its token, or None during another rebuild.
-
-    Raises Unavailable.
-    """
+    """Start an empty list that collects pushes. Return its token; None during another rebuild."""
     token = secrets.token_hex(8)
     keys = list_key(reader_id), state_key(reader_id)
     with server().connection() as connection:
@@ -125,10 +131,9 @@ def begin_rebuild(reader_id: int) -> str | None:
 def finish_rebuild(
     reader_id: int, token: str, *, version: int, floor: int, entries: Iterable[Entry]
 ) -> bool:
-    """Complete the list with what Postgres held after the rebuild had begun.
+    """Append entries, newest first, that Postgres held after the rebuild had begun.
 
-    The entries come newest first. Return whether they were stored: not if the token or the list
-    is gone. Raises Unavailable.
+    Return whether they were stored: not if the token or the list is gone.
     """
     elements: list[bytes] = []
     for place, entry in enumerate(entries):
@@ -143,24 +148,21 @@ def finish_rebuild(
 
 
 def forget(reader_ids: Iterable[int]) -> None:
-    """Drop the readers' lists and states. The next read of each rebuilds it. Raises Unavailable."""
+    """Drop the readers' lists and states. The next read of each rebuilds it."""
     drop = [("UNLINK", list_key(reader_id), state_key(reader_id)) for reader_id in reader_ids]
     with server().connection() as connection:
         connection.ask(*drop)
 
 
 def materialised() -> Iterator[int]:
-    """Yield the ids of all readers with a list, in no order, some perhaps twice.
-
-    Lists that appear or go meanwhile may be missing. Raises Unavailable.
-    """
+    """Yield the ids of readers with a list, some perhaps twice. Others may be missed."""
     cursor = b"0"
     while True:
         with server().connection() as connection:
             scan = ("SCAN", cursor, "MATCH", f"{PREFIX}*{SUFFIX}", "COUNT", SCANNED_AT_ONCE)
             [answer] = connection.ask((*scan, "TYPE", "list"))
         cursor, keys = cast("tuple[bytes, list[bytes]]", answer)
-        yield from map(reader_of, keys)
+        yield from (int(key[len(PREFIX) : -len(SUFFIX)]) for key in keys)
         if cursor == b"0":
             return
 

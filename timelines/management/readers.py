@@ -1,18 +1,13 @@
-"""The readers that a command is about."""
+"""Commands about some or all home timelines."""
 
 from argparse import ArgumentParser
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
+from rich.progress import Progress
 
 from timelines.lists import store
 from users.models import User
-
-
-def add_readers(parser: ArgumentParser, *, all_by_default: bool) -> None:
-    """Add USER..., and --all unless naming no user means all."""
-    parser.add_argument("users", nargs="*", metavar="USER", help="a username, or a user's id")
-    if not all_by_default:
-        parser.add_argument("--all", action="store_true", help="every user who has a list in Redis")
 
 
 def reader_ids(users: list[str], *, everybody: bool) -> list[int]:
@@ -29,3 +24,26 @@ def _find(name: str) -> int:
     if found is None:
         raise CommandError(f"there is no user {name!r}")
     return found
+
+
+class ReadersCommand(BaseCommand):
+    """A command that does something to each chosen reader's home timeline."""
+
+    title: str  # of the progress bar
+    done: str  # printed at the end, after the number of readers
+    skipped: str = ""  # printed after the number of readers that were skipped, if there are any
+
+    def act(self, reader_id: int) -> bool:
+        """Do it for one reader. Return False if the reader was skipped."""
+        raise NotImplementedError
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("users", nargs="*", metavar="USER", help="a username, or a user's id")
+        parser.add_argument("--all", action="store_true", help="every user who has a list in Redis")
+
+    def handle(self, *, users: list[str], **options: Any) -> None:
+        ids = reader_ids(users, everybody=options["all"])
+        with Progress() as progress:
+            count = sum(map(self.act, progress.track(ids, description=self.title)))
+        skipped = f"; {len(ids) - count:,} {self.skipped}" if count < len(ids) else ""
+        self.stdout.write(f"{count:,} {self.done}{skipped}")

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from contextlib import suppress
 
+from api.fields import MAX_ID
 from api.paging import Page, Window
 from backends import postgres
 from backends.valkey import Unavailable
@@ -19,10 +20,7 @@ REFILL = 200
 
 
 def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
-    """Return the page of the reader's home timeline that the window asks for.
-
-    Raises User.DoesNotExist.
-    """
+    """Return the page that the window asks for. Raises User.DoesNotExist."""
     with suppress(Unavailable):  # without Redis the page is as right, and slower
         listed = _read(reader_id, window)
         page = _from_list(reader_id, listed, window) if listed else None
@@ -40,7 +38,7 @@ def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
 
 def _read(reader_id: int, window: Window) -> Listed | None:
     """Return the newest part of the reader's list if that makes the page, else the whole list."""
-    if window.asks_for_newest:
+    if window.max_id == MAX_ID:
         # Enough for a mark and the page, unless many entries are late or repeated.
         newest = store.MARK_SPACING + 2 * (window.limit + 1)
         listed = store.read(reader_id, newest, meanwhile=postgres.connect)

@@ -69,13 +69,8 @@ class Snapshot(NamedTuple):
     @property
     def listed(self) -> Listed:
         """The snapshot in the form of a list that is read from Redis."""
-        return Listed(
-            tweet_ids=[entry.tweet_id for entry in reversed(self.entries)],
-            version=self.version,
-            floor=self.floor,
-            is_whole=True,
-            is_same_server=True,
-        )
+        ids = [entry.tweet_id for entry in reversed(self.entries)]
+        return Listed(ids, self.version, self.floor, is_whole=True, is_same_server=True)
 
 
 def page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
@@ -93,9 +88,7 @@ def snapshot(reader_id: int) -> Snapshot:
     entries = [Entry(*row) for _, *row in rows if row[0] is not None]
     kept = entries[:most]
     return Snapshot(
-        version=rows[0][0],
-        floor=kept[-1].tweet_id - 1 if len(entries) > most else 0,
-        entries=kept,
+        version=rows[0][0], floor=kept[-1].tweet_id - 1 if len(entries) > most else 0, entries=kept
     )
 
 

@@ -3,11 +3,11 @@
 import fcntl
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SERVERS = ("DATABASE_URL", "REDIS_URL")
 
 
 class Occupied(Exception):
@@ -23,41 +23,37 @@ class Place:
         self.env_file = self.root / "env"
         self.lock_file = self.root / "lock"
 
-    def variables(self) -> dict[str, str]:
-        """Return the variables that `make up` has published, or none while it does not run."""
-        try:
-            lock = self.lock_file.open()
-            published = self.env_file.read_text()
-        except (FileNotFoundError, PermissionError):  # it never ran, or another user runs it
-            return {}
-        with lock:
-            if _try_lock(lock, fcntl.LOCK_SH):  # nobody holds it: a killed `make up` has left `env`
-                return {}
-        return dict(line.split("=", 1) for line in published.splitlines())
-
     def use_published(self) -> None:
-        """Add the published variables to this process's environment.
+        """Add the variables of a running `make up` to this process's environment.
 
         Variables that are set already win. An environment that names other servers is left alone.
         """
-        published = self.variables()
-        if all(
-            os.environ.get(name, published.get(name)) == published.get(name) for name in SERVERS
-        ):
-            os.environ.update(published | os.environ)
+        try:
+            lock = self.lock_file.open()
+            text = self.env_file.read_text()
+        except (FileNotFoundError, PermissionError):  # it never ran, or another user runs it
+            return
+        with lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return  # nobody holds the lock: a killed `make up` has left `env`
+        published = dict(line.split("=", 1) for line in text.splitlines())
+        merged = published | os.environ
+        if all(merged.get(url) == published.get(url) for url in ("DATABASE_URL", "REDIS_URL")):
+            os.environ.update(merged)
 
     def occupy(self) -> IO[str]:
         """Take the lock and return it. Raises Occupied while another process has it."""
         self.logs.mkdir(parents=True, exist_ok=True)
         while True:
             lock = self.lock_file.open("a+")
-            if not _try_lock(lock):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 lock.seek(0)
-                raise Occupied(lock.read().strip() or "another `make up` is starting")
+                holder = lock.read().strip() or "another `make up` is starting"
+                raise Occupied(holder) from None
             # The former holder may have unlinked the file between our open and our lock.
-            if self.lock_file.exists() and os.path.samestat(
-                os.fstat(lock.fileno()), self.lock_file.stat()
-            ):
+            if os.fstat(lock.fileno()).st_nlink:
                 return lock
             lock.close()
 
@@ -91,11 +87,3 @@ def write_private(file: Path, text: str) -> None:
     """Write `text` into `file`, which nobody but its owner can open, not even for a moment."""
     with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
         out.write(text)
-
-
-def _try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

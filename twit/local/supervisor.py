@@ -6,22 +6,23 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn
 
 import httpx
 
-from backends.valkey import CommandRefused
 from twit import environment
 from twit.local import demo, postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
 from twit.local.place import CHECKOUT, Occupied, Place
-from twit.local.steps import answers, is_working, step, wait_for
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main() -> int:
-    """Run until Ctrl-C or SIGTERM and return the exit code."""
+def main() -> None:
+    """Run until Ctrl-C or SIGTERM. Exits with code 1 if a part fails."""
     for number in STOP_SIGNALS:  # SIGINT too: shells start background jobs with it ignored
         signal.signal(number, signal.default_int_handler)
     with environment.plain_exit():
@@ -30,11 +31,9 @@ def main() -> int:
     try:
         lock = place.occupy()
     except Occupied as holder:
-        print(f"twit is already running in this checkout: {holder}", file=sys.stderr)
-        return 1
+        sys.exit(f"twit is already running in this checkout: {holder}")
     except PermissionError as error:
-        print(f"twit: {error}; did another user run `make up` here?", file=sys.stderr)
-        return 1
+        sys.exit(f"twit: {error}; did another user run `make up` here?")
     up = Up(place, variables.TWIT_PORT)
     try:
         up.start()
@@ -46,13 +45,11 @@ def main() -> int:
         demo.show_addresses(up.address, up.admin_login, place)
         up.serve()
     except KeyboardInterrupt:
-        return 0
+        pass
     except process.StepFailed as error:
         print(f"FAILED\n{error}", file=sys.stderr)
-        if error.log:
-            print(f"See the end of {error.log}", file=sys.stderr)
         print("Fix that and run `make up` again; nothing is lost.", file=sys.stderr)
-        return 1
+        sys.exit(1)
     finally:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not strand a server
@@ -74,55 +71,39 @@ class Up:
 
     def start(self) -> None:
         """Start all parts, each before those that need it. Raises StepFailed."""
+        given = os.environ.get
         variables = {
-            "DATABASE_URL": os.environ.get("DATABASE_URL") or self._start_postgres(),
-            "REDIS_URL": self._given_redis() or self._start_valkey(),
-            "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
-            "TWIT_OPEN_API": os.environ.get("TWIT_OPEN_API") or "on",
+            "DATABASE_URL": given("DATABASE_URL") or self._start_server("Postgres", postgres.start),
+            "REDIS_URL": self._given_redis() or self._start_server("Valkey", valkey.start),
+            "SECRET_KEY": given("SECRET_KEY") or self.place.secret("django"),
+            "TWIT_OPEN_API": given("TWIT_OPEN_API") or "on",
             "TWIT_HTTPS": "off",
             "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
         }
         self.place.publish(variables)
         os.environ.update(variables)
-        with step("Tables"):
+        with _step("Tables"):
             self._migrate()
-        with step("Web server, worker, scheduler"):
+        with _step("Web server, worker, scheduler"):
             self._start_processes()
 
-    def _start_postgres(self) -> str:
-        with step("Postgres"):
-            child, url = postgres.start(
-                self.place.root / "postgres",
-                password=self.place.secret("postgres"),
-                log=self.place.logs / "postgres.log",
-            )
+    def _start_server(self, name: str, start: Callable[..., tuple[process.Child, str]]) -> str:
+        folder, log = self.place.root / name.lower(), self.place.logs / f"{name.lower()}.log"
+        with _step(name):
+            child, url = start(folder, password=self.place.secret(folder.name), log=log)
             self.children.append(child)
-            return url
-
-    def _given_redis(self) -> str:
-        url = os.environ.get("REDIS_URL", "")
-        if url:
-            with step("REDIS_URL"):
-                try:
-                    valkey.ping(url)
-                except (OSError, CommandRefused) as error:
-                    raise process.StepFailed(str(error)) from error
         return url
 
-    def _start_valkey(self) -> str:
-        with step("Valkey"):
-            child, url = valkey.start(
-                self.place.root / "valkey",
-                password=self.place.secret("valkey"),
-                log=self.place.logs / "valkey.log",
-            )
-            self.children.append(child)
-            return url
+    def _given_redis(self) -> str | None:
+        if url := os.environ.get("REDIS_URL"):
+            with _step("REDIS_URL"):
+                valkey.ping(url)
+        return url
 
     def _migrate(self) -> None:
         import django
         from django.core.management import call_command
-        from django.db import OperationalError, connections
+        from django.db import OperationalError
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
         django.setup()
@@ -132,7 +113,6 @@ class Up:
         except OperationalError as error:
             raise process.StepFailed(f"DATABASE_URL: {error}") from error
         self.admin_login = demo.load(self.place)
-        connections.close_all()
 
     def _start_processes(self) -> None:
         python, celery = sys.executable, (sys.executable, "-m", "celery", "-A", "twit")
@@ -153,22 +133,43 @@ class Up:
         }
         for name, command in commands.items():
             log = self.place.logs / f"{name}.log"
-            self.children.append(process.start(name, command, log=log, cwd=CHECKOUT))
+            self.children.append(process.Child(name, command, log=log, cwd=CHECKOUT))
         web, worker, beat = self.children[-3:]
-        wait_for(web, lambda: answers(self.address))
-        wait_for(worker, lambda: is_working(worker_name))
-        wait_for(beat, beat_pid.exists)
+        web.wait_for(partial(_check_api, self.address), httpx.HTTPError)
+        worker.wait_for(partial(_check_worker, worker_name), TimeoutError)
+        beat.wait_for(beat_pid.stat, FileNotFoundError)
 
     def serve(self) -> NoReturn:
         """Start parts again that end. Raises StepFailed if one keeps ending."""
+        from django.db import connections
+
+        connections.close_all()
         while True:
-            for position, child in enumerate(self.children):
+            for child in self.children:
                 if child.process.poll() is not None:
                     print(f"{child.name} ended and starts again; see {child.log}", flush=True)
-                    self.children[position] = child.replace()
+                    child.replace()
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop all parts, in reverse order."""
         for child in reversed(self.children):
             child.stop()
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    print(f"{name} ".ljust(34, "."), end=" ", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"ready ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+def _check_api(address: str) -> None:
+    httpx.get(f"{address}/tweets?limit=1", trust_env=False).raise_for_status()
+
+
+def _check_worker(name: str) -> None:
+    from twit.celery import app
+
+    if not app.control.ping(destination=[name], limit=1, timeout=0.5):
+        raise TimeoutError("it does not answer a ping through the broker")

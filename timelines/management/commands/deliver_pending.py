@@ -1,11 +1,9 @@
-"""manage.py deliver_pending"""
-
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from rich.progress import Progress
 
-from timelines.delivery.rounds import Round, run_round
+from timelines.delivery.rounds import run_round
 from timelines.models import FanOut
 
 
@@ -17,15 +15,15 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
-        total = Round()
+        finished = reached = 0
         with Progress() as progress:
             task = progress.add_task("Delivering", total=FanOut.objects.count())
             while (done := run_round()).claimed:
-                total = total.plus(done)
+                finished, reached = finished + done.finished, reached + done.reached
                 progress.update(task, advance=done.finished)
         left = FanOut.objects.count()
         failing = FanOut.objects.filter(attempts__gt=0).count()
         self.stdout.write(
-            f"{total.finished:,} fan-outs done, {total.reached:,} lists reached; "
+            f"{finished:,} fan-outs done, {reached:,} lists reached; "
             f"{left:,} pending, {failing:,} of them failing"
         )

@@ -1,5 +1,3 @@
-"""manage.py fanout_status"""
-
 from typing import Any
 
 from celery import current_app

@@ -1,5 +1,3 @@
-"""manage.py verify_timelines [USER...]"""
-
 import random
 from argparse import ArgumentParser
 from typing import Any
@@ -7,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rich.progress import Progress
 
-from timelines.management.readers import add_readers, reader_ids
+from timelines.management.readers import reader_ids
 from timelines.reading.rebuild import rebuild
 from timelines.verify import Finding, verify
 
@@ -25,11 +23,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_readers(parser, all_by_default=True)
-        parser.add_argument(
-            "--sample", type=int, metavar="N", help="compare only N of them, at random"
-        )
-        parser.add_argument("--repair", action="store_true", help="rebuild lists with differences")
+        add = parser.add_argument
+        add("users", nargs="*", metavar="USER", help="a username, or a user's id")
+        add("--sample", type=int, metavar="N", help="compare only N of them, at random")
+        add("--repair", action="store_true", help="rebuild lists with differences")
 
     def handle(self, *, users: list[str], sample: int | None, repair: bool, **options: Any) -> None:
         """Report all differences. Raises CommandError if a believed list lacks a tweet."""
@@ -37,12 +34,10 @@ class Command(BaseCommand):
         if sample is not None and sample < len(ids):
             ids = random.sample(ids, max(sample, 0))
         findings: list[Finding] = []
-        wrong = 0
-        repaired = 0
+        wrong = repaired = 0
         with Progress() as progress:
             for reader_id in progress.track(ids, description="Verifying"):
-                finding = verify(reader_id)
-                if finding is None:
+                if (finding := verify(reader_id)) is None:
                     continue
                 findings.append(finding)
                 if finding.missing or finding.surplus:

@@ -1,5 +1,3 @@
-"""manage.py create_token"""
-
 from datetime import timedelta
 from typing import Any
 

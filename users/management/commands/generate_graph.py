@@ -1,5 +1,3 @@
-"""manage.py generate_graph"""
-
 from argparse import ArgumentParser
 from typing import Any
 
@@ -18,18 +16,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--users", type=int, default=10_000, help="number of users (default 10,000)"
-        )
-        parser.add_argument(
-            "--mean-follows",
-            type=float,
-            default=30.0,
-            help="mean number of accounts that a user follows (default 30)",
-        )
-        parser.add_argument(
-            "--seed", type=int, default=1, help="seed of the random numbers (default 1)"
-        )
+        add = parser.add_argument
+        add("--users", type=int, default=10_000, help="number of users (default 10,000)")
+        add("--mean-follows", type=float, default=30.0, help="follows per user (default 30)")
+        add("--seed", type=int, default=1, help="seed of the random numbers (default 1)")
 
     def handle(self, *, users: int, mean_follows: float, seed: int, **options: Any) -> None:
         """Generate and load the graph. Raises CommandError for impossible numbers."""
