@@ -6,7 +6,7 @@ class TimelinesConfig(AppConfig):
     name = "timelines"
 
     def ready(self) -> None:
-        """Connect the receivers. Thanks to them `tweets` need not import `timelines`."""
+        """Connect the receivers, so that `tweets` need not import `timelines`."""
         from timelines.delivery import signals
         from tweets.models import Tweet
 

@@ -5,10 +5,10 @@ from django.db.models.functions import Now
 
 
 class FanOut(models.Model):
-    """A piece of work: deliver or retract a tweet, to the followers after `after_follower_id`.
+    """A piece of work: deliver or retract a tweet for the followers above `after_follower_id`.
 
     Triggers insert the rows in the transaction that inserts or deletes the tweet. There is no
-    foreign key: no lock must tie a row to its tweet, which may be deleted already.
+    foreign key: a row must not lock its tweet, which may even be deleted already.
     """
 
     class Kind(models.TextChoices):

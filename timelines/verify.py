@@ -37,10 +37,10 @@ class Finding(NamedTuple):
 
 
 def verify(reader_id: int) -> Finding | None:
-    """Compare the reader's list with Postgres. None if the list does not exist.
+    """Compare the reader's list with Postgres. None if either key is absent.
 
     The service may keep running, so the list is read before and after Postgres: a tweet that was
-    delivered before Postgres was asked must be in the later one. Raises Unavailable.
+    delivered before the query must be in the second reading. Raises Unavailable.
     """
     before = store.read(reader_id, renew=False)
     if before is None:

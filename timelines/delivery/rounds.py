@@ -14,15 +14,15 @@ from timelines.lists.changes import Change, Outcome
 from timelines.lists.entries import Entry
 from timelines.models import FanOut
 
-# A round is bounded to about 0.2 s of work, shared evenly by the rows that it claims.
+# A round is limited to about 0.2 s of work, shared evenly by the rows that it claims.
 ROUND_ROWS = 200
 ROUND_FOLLOWERS = 65_536
-# How long a row waits after its first, second, ... failure in a row. The last one repeats.
+# How long a row waits after its first, second, ... consecutive failure. The last one repeats.
 PAUSES_SECONDS = (1, 5, 30, 120, 600)
 
-# $1: maximum number of rows, $2: number of followers in all. The row that was worked on longest ago
+# $1: maximum number of rows, $2: number of followers in all. The row that has been due longest
 # comes first. A row waits for earlier rows of its tweet, so that a retraction never overtakes a
-# delivery, or the reverse where an id is used again.
+# delivery, or vice versa if an id is reused.
 CLAIM = """
     WITH claimed AS MATERIALIZED (
         SELECT * FROM timelines_fanout AS turn
@@ -113,7 +113,7 @@ def drain(seconds: float) -> bool:
 
 
 def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
-    """Lock due rows, unless other workers have, and read some `followers` followers for them."""
+    """Lock due rows, unless other workers have, and read about `followers` followers."""
     cursor.execute(CLAIM, [rows, followers])
     return [Claim(*row) for row in cursor.fetchall()]
 

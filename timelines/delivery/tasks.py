@@ -27,8 +27,8 @@ def take_wake_up() -> None:
         connection.ask(("DEL", WAKE_KEY))
 
 
-# Acknowledged early: the outbox keeps the work, not the message, and a message that is held while
-# Redis goes away can take its worker down.
+# Acknowledged early: the work is in the outbox, not in the message, and a message that is held
+# while Redis goes away can take its worker down.
 @shared_task(name="timelines.fan_out", acks_late=False)
 def fan_out() -> None:
     """Work on everything that is due. If this fails, nothing is lost: a later sweep tries again."""

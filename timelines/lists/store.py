@@ -1,9 +1,9 @@
-"""Home timelines in Redis: reading, rebuilding and dropping them. All of it raises Unavailable.
+"""Home timelines in Redis: read, rebuild and drop them. What asks Redis raises Unavailable.
 
-Each reader has two keys. The list holds encoded entries, the newest push first. An empty timeline
-still holds the placeholder, an empty string, because Redis has no empty lists. About every
-MARK_SPACING elements stands a mark: no entry after it has a higher tweet id than the mark says, so
-that the newest part of a list can be read alone.
+Each reader has two keys. The list holds encoded entries, the newest push first, and a placeholder,
+an empty string, because Redis has no empty lists. There is a mark about every MARK_SPACING
+elements: no entry after it has a higher tweet id than the mark says, so the newest part of a list
+can be read alone.
 
 The state is a hash. During a rebuild it holds `token` and `busy_until` (the server's clock, in
 seconds); after it, `version`, the `follows_version` that the list was built from. It always holds
@@ -25,7 +25,7 @@ PREFIX, SUFFIX = "home:{", "}"  # of a list's key, around the reader's id
 CAP = 800  # elements that a list keeps: entries, marks and the placeholder
 MARK_SPACING = 80  # elements; a list is tended whenever its length is a multiple of this
 EXPIRY_SECONDS = 30 * 24 * 3600  # after the owner's last read
-# A rebuild keeps others away for this long: much longer than it takes, short enough after a crash.
+# A rebuild blocks others for this long: much longer than it takes, short enough after a crash.
 REBUILD_SECONDS = 10
 SCANNED_AT_ONCE = 1_000  # keys
 
@@ -60,7 +60,7 @@ class Listed(NamedTuple):
     version: int | None  # None during a rebuild
     floor: int  # complete for ids above it
     is_whole: bool  # whether all of the list was read; the rest might lower the floor
-    is_same_server: bool  # whether the server process that built the list has answered
+    is_same_server: bool  # whether the process that answered is the one that built it
 
     def is_believed(self, follows_version: int) -> bool:
         """Return whether it has every delivered tweet above the floor, for that version."""
@@ -131,7 +131,7 @@ def begin_rebuild(reader_id: int) -> str | None:
 def finish_rebuild(
     reader_id: int, token: str, *, version: int, floor: int, entries: Iterable[Entry]
 ) -> bool:
-    """Append entries, newest first, that Postgres held after the rebuild had begun.
+    """Append the entries, newest first, that were read from Postgres since `begin_rebuild`.
 
     Return whether they were stored: not if the token or the list is gone.
     """
@@ -155,7 +155,7 @@ def forget(reader_ids: Iterable[int]) -> None:
 
 
 def materialised() -> Iterator[int]:
-    """Yield the ids of readers with a list, some perhaps twice. Others may be missed."""
+    """Yield the ids of readers with a list, some perhaps twice. New ones may be missed."""
     cursor = b"0"
     while True:
         with server().connection() as connection:

@@ -34,7 +34,7 @@ class ReadersCommand(BaseCommand):
     skipped: str = ""  # printed after the number of readers that were skipped, if there are any
 
     def act(self, reader_id: int) -> bool:
-        """Do it for one reader. Return False if the reader was skipped."""
+        """Act on one reader's timeline. Return False if the reader was skipped."""
         raise NotImplementedError
 
     def add_arguments(self, parser: ArgumentParser) -> None:

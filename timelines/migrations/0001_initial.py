@@ -4,8 +4,8 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 
-# One statement, one call, however many rows: loads stay fast. A tweet that changes its author is
-# retracted from one author's followers and delivered to the other's.
+# The triggers run once per statement, so bulk loads stay fast. A tweet whose author changes is
+# retracted from the old author's followers and delivered to the new author's.
 TRIGGERS = """
     CREATE FUNCTION timelines_deliver() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -7,10 +7,10 @@ from backends.postgres import binary_cursor
 from tweets.models import DISPLAYED_COLUMNS, DisplayedTweet
 from users.models import User
 
-# $1: the reader, $2: tweet ids. One row per tweet, or one row of nulls if no tweet is left; no row
+# $1: the reader, $2: tweet ids. One row per tweet, or one without a tweet if none is left; no row
 # if there is no such reader.
-# The subqueries probe an index for each tweet: that on `follow` certifies the tweet, the other one
-# finds the author. The planner may turn a join into a scan of everybody whom the reader follows.
+# Subqueries, not joins: the planner may turn a join into a scan of everybody that the reader
+# follows. The one on `follow` certifies the tweet, the other one finds the author.
 HYDRATE = f"""
     SELECT reader.follows_version, tweet.*
     FROM users_user AS reader

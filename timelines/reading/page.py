@@ -1,4 +1,4 @@
-"""One page of a home timeline: from the list as far as it is believed and reaches, or Postgres."""
+"""One page of a home timeline: from a believed list as far as it reaches, then from Postgres."""
 
 from bisect import bisect_left
 from contextlib import suppress
@@ -21,7 +21,7 @@ REFILL = 200
 
 def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
     """Return the page that the window asks for. Raises User.DoesNotExist."""
-    with suppress(Unavailable):  # without Redis the page is as right, and slower
+    with suppress(Unavailable):  # without Redis the page is still right, but slower
         listed = _read(reader_id, window)
         page = _from_list(reader_id, listed, window) if listed else None
         if page:
@@ -37,7 +37,7 @@ def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
 
 
 def _read(reader_id: int, window: Window) -> Listed | None:
-    """Return the newest part of the reader's list if that makes the page, else the whole list."""
+    """Return the newest part of the reader's list if that suffices, else the whole list."""
     if window.max_id == MAX_ID:
         # Enough for a mark and the page, unless many entries are late or repeated.
         newest = store.MARK_SPACING + 2 * (window.limit + 1)

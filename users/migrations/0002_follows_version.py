@@ -3,10 +3,10 @@
 from django.db import migrations, models
 
 
-# A version is a time, in microseconds, and higher than the one before it: so none is used twice, not
-# by a user who is deleted and loaded again under the same id, nor after a restore from a backup. No
-# version from outside is taken, be it a stale instance's or a fixture's. A statement costs one
-# update a follower; locks are taken in the order of ids, so two loads can't deadlock.
+# A version is a time in microseconds, and higher than the one before it. So none is used twice, even
+# if a user is deleted and loaded again under the same id, or if a backup is restored. Versions from
+# outside, such as those of a stale instance or a fixture, are ignored. A statement costs one update
+# per follower. Rows are locked in the order of their ids, so that two loads can't deadlock.
 TRIGGERS = """
     CREATE FUNCTION users_next_version(before bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
         SELECT greatest(before + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)

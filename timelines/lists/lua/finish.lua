@@ -14,7 +14,7 @@ end
 if #ARGV > 3 then
   redis.call('RPUSH', list, unpack(ARGV, 4))
 end
--- A cut since the rebuild began may have raised the floor above the rebuild's own.
+-- A cut since the rebuild began may have raised the floor above the one that was read.
 if tonumber(ARGV[3]) > tonumber(redis.call('HGET', state, 'floor')) then
   redis.call('HSET', state, 'floor', ARGV[3])
 end

@@ -1,6 +1,6 @@
--- Tend a list that has grown: cut its tail down to the cap, raise the floor to the highest tweet id
--- that was cut off, and push a mark. Late deliveries may stand before higher ids, so a position says
--- nothing about an id. There is no mark during a rebuild, which appends entries later.
+-- Tend a list that has grown: cut its tail down to the cap, raise the floor to a bound on the tweet ids
+-- that were cut off, and push a mark. Late deliveries break the order of ids, so positions prove
+-- nothing. There is no mark during a rebuild, which will append higher ids after it.
 -- Returns the number of elements that were cut off.
 --
 -- KEYS: the list, its state
@@ -24,7 +24,7 @@ local function tweet_id(entry)
   return id
 end
 
--- The highest tweet id from that place to the list's end. The first mark bounds everything after
+-- The highest tweet id from `place` to the list's end. The first mark bounds everything after
 -- it. Ids that a double can't hold are rounded up, because a floor may be too high but not too low.
 local function highest_id(place)
   local highest, marked = 0, false
@@ -47,7 +47,7 @@ end
 
 local cap, length = tonumber(ARGV[1]), redis.call('LLEN', list)
 if length > cap then
-  -- Search from the last element that is kept: in a list that was tended in time, that is a mark.
+  -- Search from the last element that is kept: in a list that was tended at every multiple, that is a mark.
   local floor = highest_id(cap - 1)
   redis.call('LTRIM', list, 0, cap - 1)
   if redis.call('EXISTS', state) == 1 and floor > tonumber(redis.call('HGET', state, 'floor')) then

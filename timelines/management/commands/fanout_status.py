@@ -11,9 +11,9 @@ from timelines.models import FanOut
 
 class Command(BaseCommand):
     help = (
-        "Report the number of pending fan-outs, the age of the oldest, how many of them fail, "
+        "Report the number of pending fan-outs, the age of the oldest, how many are failing, "
         "which workers answer, and how many wake-ups are queued. A backlog consists of rows in "
-        "Postgres. It takes no memory in Redis, and workers reduce it as soon as the load drops."
+        "Postgres. It takes little memory in Redis, and workers reduce it once the load drops."
     )
 
     def handle(self, **options: Any) -> None:

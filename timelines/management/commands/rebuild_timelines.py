@@ -5,8 +5,8 @@ from timelines.reading.rebuild import rebuild
 class Command(ReadersCommand):
     help = (
         "Rebuild home timelines from Postgres: those of the named users, or with --all those of "
-        "all users who have a list in Redis. Meanwhile readers are served from Postgres. You never "
-        "need this command for correctness: a read rebuilds every list that must not be used."
+        "all users who have a list in Redis. Meanwhile readers are served from Postgres. You "
+        "rarely need this command: a read rebuilds every list that is not believed."
     )
     title = "Rebuilding"
     done, skipped = "timelines rebuilt", "were being rebuilt already"

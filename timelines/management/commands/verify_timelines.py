@@ -17,9 +17,9 @@ class Command(BaseCommand):
         "Compare the home timelines in Redis with Postgres: all of them, or those of the named "
         "users. 'Believed' lists are those that readers are served from. A list is not believed "
         "if its owner's follows have changed or Redis has restarted since it was built; the next "
-        "read rebuilds it. 'Missing' counts delivered tweets that a list lacks; if a believed list "
-        "lacks one, the exit code is 1. 'Surplus' counts entries that are never shown, such as "
-        "those of deleted tweets; they only cost memory. The service may run meanwhile."
+        "read rebuilds it. 'Missing' counts delivered tweets that should be in a list but are not; "
+        "if the list is believed, the exit code is 1. 'Surplus' counts entries that are never "
+        "shown, such as those of deleted tweets; they only cost memory. The service may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
