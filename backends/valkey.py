@@ -62,7 +62,7 @@ class Connection:
         self._socket = address.connect(timeout_seconds)
         self.close = weakref.finalize(self, self._socket.close)  # also called when a thread ends
         # hiredis's type stubs are narrower than what it accepts, here and below.
-        self._reader = hiredis.Reader(ConnectionError, Refusal, notEnoughData=_INCOMPLETE)  # type: ignore[arg-type]
+        self._decoder = hiredis.Reader(ConnectionError, Refusal, notEnoughData=_INCOMPLETE)  # type: ignore[arg-type]
         self._buffer = bytearray(BUFFER_BYTES)
         self._loaded: set[str] = set()
         self._process_id = os.getpid()
@@ -97,13 +97,13 @@ class Connection:
 
     def replies(self, count: int) -> Iterator[Reply]:
         """Yield the next replies; an error is a Refusal. Raises OSError."""
-        gets, buffer = self._reader.gets, self._buffer
+        gets, buffer = self._decoder.gets, self._buffer
         for _ in range(count):
             while (reply := gets()) is _INCOMPLETE:
                 length = self._socket.recv_into(buffer)
                 if not length:
                     raise ConnectionResetError("the server closed the connection")
-                self._reader.feed(buffer, 0, length)  # type: ignore[arg-type]
+                self._decoder.feed(buffer, 0, length)  # type: ignore[arg-type]
             yield reply
 
     def script(self, script: Script, keys: Sequence[str], *arguments: str | int | bytes) -> Command:

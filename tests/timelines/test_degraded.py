@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.timelines.machine import own_valkey
 from tests.valkey import client
 from timelines.delivery.rounds import run_round
 from timelines.lists import store
-from timelines.lists.store import list_key
+from timelines.lists.store import list_key, state_key
 from timelines.models import FanOut
 from users.models import User
 
@@ -98,9 +99,12 @@ def test_without_free_memory_for_lists_reads_work_and_tweets_stay_pending(
         assert all_pages(ben, limit=2) == query(ben)
 
 
-def test_the_next_read_replaces_a_key_that_is_not_a_list(ben: User, alyssa: User) -> None:
+@pytest.mark.parametrize("key", [list_key, state_key])
+def test_the_next_read_replaces_a_key_of_the_wrong_type(
+    ben: User, alyssa: User, key: Callable[[int], str]
+) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
-    client().set(list_key(ben.pk), "no list")
+    client().set(key(ben.pk), "of the wrong type")
     tweet = TweetFactory.create(author=alyssa)
     assert page(ben) == [tweet.pk]
     found = store.read(ben.pk)
@@ -119,3 +123,18 @@ def test_a_breaker_lets_one_trial_through_per_interval() -> None:
     breaker.reset()
     assert breaker.lets_through()
     assert breaker.lets_through()
+
+
+def test_a_state_of_the_wrong_type_does_not_stop_deliveries(
+    ben: User, alyssa: User, louis: User, list_size: Callable[..., None]
+) -> None:
+    list_size(cap=3, spacing=3)
+    for reader in (ben, louis):
+        FollowFactory.create(follower=reader, followed=alyssa)
+        page(reader)
+    client().set(state_key(ben.pk), "of the wrong type")
+    TweetFactory.create_batch(9, author=alyssa)
+    deliver_all()
+    for reader in (louis, ben):
+        assert all_pages(reader, limit=2) == query(reader)
+    assert store.read(ben.pk)

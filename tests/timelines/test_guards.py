@@ -146,10 +146,7 @@ GUARDS: list[tuple[History, Patch]] = [
         the_list_is_evicted_during_the_rebuild,
         without_line("finish", "redis.call('EXISTS', list) == 0", "false"),
     ),
-    (
-        the_list_is_trimmed,
-        without_line("tend", "if redis.call('EXISTS', state) == 1 and", "if false and"),
-    ),
+    (the_list_is_trimmed, without_line("tend", "if has_state and floor", "if false and floor")),
     (
         the_list_is_trimmed_during_the_rebuild,
         without_line(
@@ -161,7 +158,9 @@ GUARDS: list[tuple[History, Patch]] = [
     (
         late_deliveries_come_during_the_rebuild,
         without_line(
-            "tend", "if redis.call('HEXISTS', state, 'version') == 1 then", "if true then"
+            "tend",
+            "if has_state and redis.call('HEXISTS', state, 'version') == 1 then",
+            "if true then",
         ),
     ),
 ]

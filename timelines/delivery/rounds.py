@@ -22,7 +22,7 @@ PAUSES_SECONDS = (1, 5, 30, 120, 600)
 
 # $1: maximum number of rows, $2: number of followers in all. The row that has been due longest
 # comes first. A row waits for earlier rows of its tweet, so that a retraction never overtakes a
-# delivery, or vice versa if an id is reused.
+# delivery, nor, if an id is reused, a delivery a retraction.
 CLAIM = """
     WITH claimed AS MATERIALIZED (
         SELECT * FROM timelines_fanout AS turn
@@ -113,7 +113,7 @@ def drain(seconds: float) -> bool:
 
 
 def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
-    """Lock due rows, unless other workers have, and read about `followers` followers."""
+    """Lock due rows that no other worker holds, and read about `followers` followers."""
     cursor.execute(CLAIM, [rows, followers])
     return [Claim(*row) for row in cursor.fetchall()]
 

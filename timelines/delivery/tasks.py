@@ -31,7 +31,7 @@ def take_wake_up() -> None:
 # while Redis goes away can take its worker down.
 @shared_task(name="timelines.fan_out", acks_late=False)
 def fan_out() -> None:
-    """Work on everything that is due. If this fails, nothing is lost: a later sweep tries again."""
+    """Work on what is due, for SHARE_SECONDS. If this fails, a later sweep tries again."""
     close_old_connections()  # one may have broken since the last task
     take_wake_up()
     if rounds.drain(SHARE_SECONDS):

@@ -11,7 +11,7 @@ from timelines.lists.store import PREFIX, SUFFIX, list_key, state_key
 
 TEND = store.script("tend")
 
-# Lists per send. The server works on one piece while the next is packed: a tenth of a big round.
+# Lists per send. Packing one piece while the server works on another saves a tenth of a big round.
 PIECE_LISTS = 8_192
 # Lists tended per send, which keeps the server busy for about 50 ms.
 TENDED_AT_ONCE = 1_000

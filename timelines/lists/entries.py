@@ -1,4 +1,4 @@
-"""The elements of a list, entries and marks, and their bytes."""
+"""Entries and marks, the elements of a list, and their bytes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

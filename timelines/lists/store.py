@@ -1,4 +1,4 @@
-"""Home timelines in Redis: read, rebuild and drop them. What asks Redis raises Unavailable.
+"""Home timelines in Redis: read, rebuild and drop them. Functions that ask Redis raise Unavailable.
 
 Each reader has two keys. The list holds encoded entries, the newest push first, and a placeholder,
 an empty string, because Redis has no empty lists. There is a mark about every MARK_SPACING
@@ -22,7 +22,7 @@ from backends.valkey import Refusal, Reply, Script, server
 from timelines.lists.entries import Entry, decode, mark
 
 PREFIX, SUFFIX = "home:{", "}"  # of a list's key, around the reader's id
-CAP = 800  # elements that a list keeps: entries, marks and the placeholder
+CAP = 800  # elements that a cut leaves: entries, marks and the placeholder
 MARK_SPACING = 80  # elements; a list is tended whenever its length is a multiple of this
 EXPIRY_SECONDS = 30 * 24 * 3600  # after the owner's last read
 # A rebuild blocks others for this long: much longer than it takes, short enough after a crash.
@@ -49,7 +49,7 @@ BEGIN, FINISH = script("begin"), script("finish")
 
 
 def most_entries() -> int:
-    """Return how many entries a rebuilt list holds: CAP elements, less placeholder and marks."""
+    """Return how many entries a rebuilt list may hold: CAP less the placeholder and marks."""
     return max(1, (CAP - 1) * MARK_SPACING // (MARK_SPACING + 1))
 
 
@@ -59,7 +59,7 @@ class Listed(NamedTuple):
     tweet_ids: Sequence[int]  # ascending; a tweet that was pushed twice is there twice
     version: int | None  # None during a rebuild
     floor: int  # complete for ids above it
-    is_whole: bool  # whether all of the list was read; the rest might lower the floor
+    is_whole: bool  # whether all of it was read; reading the rest may lower the floor
     is_same_server: bool  # whether the process that answered is the one that built it
 
     def is_believed(self, follows_version: int) -> bool:
@@ -81,7 +81,7 @@ def read(
 ) -> Listed | None:
     """Return the reader's list and state, read atomically in one round trip. None if one is absent.
 
-    `newest` limits the read to that many of the last pushed elements. `renew` renews the expiry of
+    `newest` limits the read to that many elements from the head. `renew` renews the expiry of
     both keys, as a read by the owner does. `meanwhile` is called while the server works.
     """
     both = list_key(reader_id), state_key(reader_id)

@@ -41,8 +41,8 @@ class Hydrated(NamedTuple):
 def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> Hydrated:
     """Return those of the tweets that belong to the reader's home timeline at this moment.
 
-    A deleted tweet, or one whose author the reader does not follow, is left out, whatever a list
-    in Redis says. Raises User.DoesNotExist.
+    A deleted tweet, or one whose author the reader does not follow, is left out, even if a list
+    still has it. Raises User.DoesNotExist.
     """
     # Formatting the array here takes a fifth of the time that psycopg needs.
     array = f"{{{','.join(map(str, tweet_ids))}}}"

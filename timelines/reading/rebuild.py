@@ -19,7 +19,7 @@ def rebuild(reader_id: int) -> Rebuild:
     """Read the reader's home timeline from Postgres and store it as their list.
 
     The order matters: the list begins before Postgres is read, so a push in between lands in it. If
-    the token or the list is gone by then, the snapshot is returned but not stored. Nothing is
+    the token or the list is gone at the end, the snapshot is returned but not stored. Nothing is
     stored for a reader who does not exist. Raises Unavailable.
     """
     token = store.begin_rebuild(reader_id)

@@ -1,7 +1,7 @@
--- Tend a list that has grown: cut its tail down to the cap, raise the floor to a bound on the tweet ids
--- that were cut off, and push a mark. Late deliveries break the order of ids, so positions prove
--- nothing. There is no mark during a rebuild, which will append higher ids after it.
--- Returns the number of elements that were cut off.
+-- Tend a list that has grown: cut its tail down to the cap, raise the floor to a bound on the tweet
+-- ids that were cut off, and push a mark, unless a rebuild is under way, which will append higher ids.
+-- Late deliveries break the order of ids, so positions prove nothing. Returns the number of elements
+-- that were cut off.
 --
 -- KEYS: the list, its state
 -- ARGV: cap
@@ -46,15 +46,16 @@ local function highest_id(place)
 end
 
 local cap, length = tonumber(ARGV[1]), redis.call('LLEN', list)
+local has_state = redis.call('TYPE', state).ok == 'hash'
 if length > cap then
-  -- Search from the last element that is kept: in a list that was tended at every multiple, that is a mark.
+  -- Search from the last element that is kept. It is a mark if the list was tended each time.
   local floor = highest_id(cap - 1)
   redis.call('LTRIM', list, 0, cap - 1)
-  if redis.call('EXISTS', state) == 1 and floor > tonumber(redis.call('HGET', state, 'floor')) then
+  if has_state and floor > tonumber(redis.call('HGET', state, 'floor')) then
     redis.call('HSET', state, 'floor', string.format('%.0f', floor))
   end
 end
-if redis.call('HEXISTS', state, 'version') == 1 then
+if has_state and redis.call('HEXISTS', state, 'version') == 1 then
   redis.call('LPUSHX', list, string.char(MARK) .. struct.pack('<I8', highest_id(0)))
 end
 return math.max(0, length - cap)

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         "users. 'Believed' lists are those that readers are served from. A list is not believed "
         "if its owner's follows have changed or Redis has restarted since it was built; the next "
         "read rebuilds it. 'Missing' counts delivered tweets that should be in a list but are not; "
-        "if the list is believed, the exit code is 1. 'Surplus' counts entries that are never "
+        "any in a believed list make the exit code 1. 'Surplus' counts entries that are never "
         "shown, such as those of deleted tweets; they only cost memory. The service may run."
     )
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         add("--repair", action="store_true", help="rebuild lists with differences")
 
     def handle(self, *, users: list[str], sample: int | None, repair: bool, **options: Any) -> None:
-        """Report all differences. Raises CommandError if a believed list lacks a tweet."""
+        """Report all differences. Raises CommandError if a believed list still lacks a tweet."""
         ids = reader_ids(users, everybody=not users)
         if sample is not None and sample < len(ids):
             ids = random.sample(ids, max(sample, 0))
