@@ -22,7 +22,8 @@ class FanOut(models.Model):
         db_default=0, help_text="Followers up to this id have been served."
     )
     attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
-    # Also the order of work: a round sets it to the present, so that rows take turns.
+    # Rows are claimed in this order. A round that leaves a row unfinished sets it to the current
+    # time, so that rows take turns.
     next_attempt_at = models.DateTimeField(db_default=Now())
     last_error = models.TextField(db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

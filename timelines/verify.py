@@ -39,8 +39,9 @@ class Finding(NamedTuple):
 def verify(reader_id: int) -> Finding | None:
     """Compare the reader's list with Postgres. None if either key is absent.
 
-    The service may keep running, so the list is read before and after Postgres: a tweet that was
-    delivered before the query must be in the second reading. Raises Unavailable.
+    The service may keep running, so the list is read twice. The first read gives the floor for the
+    query. A tweet that was delivered before the query must be in the second read, unless it was
+    deleted or is now below the floor. Raises Unavailable.
     """
     before = store.read(reader_id, renew=False)
     if before is None:

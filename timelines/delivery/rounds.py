@@ -21,8 +21,8 @@ ROUND_FOLLOWERS = 65_536
 PAUSES_SECONDS = (1, 5, 30, 120, 600)
 
 # $1: maximum number of rows, $2: number of followers in all. The row that has been due longest
-# comes first. A row waits for earlier rows of its tweet, so that a retraction never overtakes a
-# delivery, nor, if an id is reused, a delivery a retraction.
+# comes first. A row waits for earlier rows of its tweet: a retraction never overtakes a delivery,
+# and if an id is reused, the new delivery never overtakes the old retraction.
 CLAIM = """
     WITH claimed AS MATERIALIZED (
         SELECT * FROM timelines_fanout AS turn

@@ -1,9 +1,9 @@
 """Home timelines in Redis: read, rebuild and drop them. Functions that ask Redis raise Unavailable.
 
-Each reader has two keys. The list holds encoded entries, the newest push first, and a placeholder,
-an empty string, because Redis has no empty lists. There is a mark about every MARK_SPACING
-elements: no entry after it has a higher tweet id than the mark says, so the newest part of a list
-can be read alone.
+Each reader has two keys. The list holds encoded entries, the newest push first. It also holds an
+empty string as a placeholder, because Redis deletes a list that becomes empty. There is a mark about
+every MARK_SPACING elements: no entry after it has a higher tweet id than the mark says, so the newest
+part of a list can be read alone.
 
 The state is a hash. During a rebuild it holds `token` and `busy_until` (the server's clock, in
 seconds); after it, `version`, the `follows_version` that the list was built from. It always holds
@@ -25,7 +25,8 @@ PREFIX, SUFFIX = "home:{", "}"  # of a list's key, around the reader's id
 CAP = 800  # elements that a cut leaves: entries, marks and the placeholder
 MARK_SPACING = 80  # elements; a list is tended whenever its length is a multiple of this
 EXPIRY_SECONDS = 30 * 24 * 3600  # after the owner's last read
-# A rebuild blocks others for this long: much longer than it takes, short enough after a crash.
+# A rebuild blocks others for at most this long. It takes far less, and a crashed one does not block
+# the next for long.
 REBUILD_SECONDS = 10
 SCANNED_AT_ONCE = 1_000  # keys
 

@@ -52,8 +52,8 @@ def _read(reader_id: int, window: Window) -> Listed | None:
 def _from_list(reader_id: int, listed: Listed, window: Window) -> Page[DisplayedTweet] | None:
     """Return the page, or None if the list is not believed.
 
-    Entries that hydration drops are replaced by older ones, so that only the window's last page is
-    short. What is below the list's floor comes from Postgres.
+    Older entries replace those that hydration drops, so a page is short only if the window holds
+    no more tweets. What is below the list's floor comes from Postgres.
     """
     found: list[DisplayedTweet] = []
     candidates = listed.between(window.since_id, window.max_id)

@@ -11,7 +11,8 @@ local busy_until = tonumber(is_hash and redis.call('HGET', state, 'busy_until') 
 if busy_until > now then
   return 0
 end
--- Read run_id now: a process that restarts from a snapshot later must not pass for this one.
+-- Read run_id here, not in finish. If Redis restarts from an old file in between, it has lost pushes,
+-- and the list must not look as if the new process had them.
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 redis.call('DEL', list, state)
 redis.call('RPUSH', list, '')

@@ -1,7 +1,7 @@
--- Tend a list that has grown: cut its tail down to the cap, raise the floor to a bound on the tweet
--- ids that were cut off, and push a mark, unless a rebuild is under way, which will append higher ids.
--- Late deliveries break the order of ids, so positions prove nothing. Returns the number of elements
--- that were cut off.
+-- Tend a list that has grown. Cut its tail down to the cap. Raise the floor to the highest tweet id
+-- that was cut off, or above it. Push a mark, but not during a rebuild, which may append ids above the
+-- mark. Late deliveries mean that a list is not sorted by id, so the script compares ids and does not
+-- rely on positions. Returns the number of elements that were cut off.
 --
 -- KEYS: the list, its state
 -- ARGV: cap
@@ -48,7 +48,8 @@ end
 local cap, length = tonumber(ARGV[1]), redis.call('LLEN', list)
 local has_state = redis.call('TYPE', state).ok == 'hash'
 if length > cap then
-  -- Search from the last element that is kept. It is a mark if the list was tended each time.
+  -- Start at the last element that is kept, not at the first that is cut. If the list was tended at
+  -- every multiple of the spacing, it is a mark, and the search ends there.
   local floor = highest_id(cap - 1)
   redis.call('LTRIM', list, 0, cap - 1)
   if has_state and floor > tonumber(redis.call('HGET', state, 'floor')) then

@@ -18,8 +18,9 @@ class Command(BaseCommand):
         "users. 'Believed' lists are those that readers are served from. A list is not believed "
         "if its owner's follows have changed or Redis has restarted since it was built; the next "
         "read rebuilds it. 'Missing' counts delivered tweets that should be in a list but are not; "
-        "any in a believed list make the exit code 1. 'Surplus' counts entries that are never "
-        "shown, such as those of deleted tweets; they only cost memory. The service may run."
+        "if a believed list lacks any, the exit code is 1. 'Surplus' counts entries that are never "
+        "shown, such as those of deleted tweets; they only cost memory. You can run this command "
+        "while the service runs."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
