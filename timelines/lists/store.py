@@ -1,9 +1,9 @@
 """Home timelines in Redis: read, rebuild and drop them. Functions that ask Redis raise Unavailable.
 
 Each reader has two keys. The list holds encoded entries, the newest push first. It also holds an
-empty string as a placeholder, because Redis deletes a list that becomes empty. There is a mark about
-every MARK_SPACING elements: no entry after it has a higher tweet id than the mark says, so the newest
-part of a list can be read alone.
+empty string as a placeholder, because Redis deletes a list that becomes empty. There is a mark
+about every MARK_SPACING elements: no entry after it has a higher tweet id than the mark says, so
+the newest part of a list can be read alone.
 
 The state is a hash. During a rebuild it holds `token` and `busy_until` (the server's clock, in
 seconds); after it, `version`, the `follows_version` that the list was built from. It always holds
