@@ -4,16 +4,21 @@
 under its own name.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from psycopg import errors as postgres
 from rest_framework.exceptions import NotFound
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 RETRY_AFTER_SECONDS = 1
+# What psycopg does not count among its operational errors, although a later try may succeed: the
+# server is a replica now, or it ended a transaction of a process that stood still.
+PASSING = (postgres.ReadOnlySqlTransaction, postgres.IdleInTransactionSessionTimeout)
 
 
 def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
@@ -21,16 +26,28 @@ def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
 
     The 503 is JSON for browsers too, because a page would ask Postgres who is signed in.
     """
-    if isinstance(error, OperationalError | InterfaceError):
-        return JsonResponse(
-            {"detail": "The database is not available. Please try again."},
-            status=503,
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+    if is_unavailable(error):
+        return unavailable()
     response = exception_handler(error, context)
     if response is not None:
         response.data = shaped(response.data)
     return response
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Return whether the database can't serve at the moment."""
+    if isinstance(error, InternalError):
+        return isinstance(error.__cause__, PASSING)
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def unavailable() -> JsonResponse:
+    """Return the 503 for a database failure."""
+    return JsonResponse(
+        {"detail": "The database is not available. Please try again."},
+        status=503,
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
 
 
 def shaped(data: Any) -> dict[str, Any]:
@@ -61,4 +78,9 @@ def _handler(status: int, detail: str) -> Callable[..., JsonResponse]:
 bad_request = _handler(400, "Bad request.")
 permission_denied = _handler(403, "Permission denied.")
 not_found = _handler(404, "There is nothing at {path}.")
-server_error = _handler(500, "Internal server error.")
+_server_error = _handler(500, "Internal server error.")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Return the 500 for an error outside of DRF's views, or 503 for a database failure."""
+    return unavailable() if is_unavailable(sys.exception()) else _server_error(request)

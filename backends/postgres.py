@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
+from django.db.models import Model, QuerySet
 from psycopg import RawCursor
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
+
+DELETED_AT_ONCE = 10_000  # rows, which takes well below a second
 
 _thread = threading.local()
 
@@ -34,3 +37,9 @@ def binary_cursor() -> Iterator[RawCursor[TupleRow]]:
         cursor.format = Format.BINARY
     with connection.wrap_database_errors:
         yield cursor
+
+
+def delete_in_slices(rows: QuerySet[Model]) -> None:
+    """Delete the rows, few at a time, so that no statement exceeds a worker's limit."""
+    while rows.filter(pk__in=rows.values("pk")[:DELETED_AT_ONCE]).delete()[0]:
+        pass

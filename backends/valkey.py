@@ -24,7 +24,7 @@ from backends.breaker import Breaker
 
 # A request waits no longer than this for one reply. Workers, which send whole rounds, wait longer.
 REQUEST_SECONDS = 0.3
-ROUND_SECONDS = 5.0
+ROUND_SECONDS = 3.0
 BREAKER_SECONDS = 2.0
 BUFFER_BYTES = 65_536
 _INCOMPLETE = object()

@@ -1,3 +1,4 @@
+from celery.signals import worker_process_init, worker_process_shutdown
 from django.apps import AppConfig
 from django.db.models.signals import post_delete, post_save
 
@@ -7,8 +8,10 @@ class TimelinesConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers, so that `tweets` need not import `timelines`."""
-        from timelines.delivery import signals
+        from timelines.delivery import signals, sweeps
         from tweets.models import Tweet
 
         post_save.connect(signals.tweet_changed, sender=Tweet, dispatch_uid="timelines.fan_out")
         post_delete.connect(signals.tweet_changed, sender=Tweet, dispatch_uid="timelines.retract")
+        worker_process_init.connect(sweeps.start, dispatch_uid="timelines.sweeps")
+        worker_process_shutdown.connect(sweeps.stop, dispatch_uid="timelines.sweeps")

@@ -3,6 +3,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.db.models.functions import Now
 
+from backends.postgres import delete_in_slices
 from tweets.models import IdempotencyKey
 
 KEPT = timedelta(hours=25)  # longer than valid, so that no key goes while a request reads it
@@ -11,4 +12,4 @@ KEPT = timedelta(hours=25)  # longer than valid, so that no key goes while a req
 @shared_task(name="tweets.clear_keys")
 def clear_keys() -> None:
     """Delete idempotency keys that are no longer valid."""
-    IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()
+    delete_in_slices(IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT))

@@ -16,6 +16,8 @@ if "celery" in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):  # not i
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
+    from backends.engine.base import DatabaseWrapper
+    from backends.engine.patience import WORKER
     from twit.environment import plain_exit
     from twit.local.place import CHECKOUT, Place
 
@@ -23,3 +25,4 @@ if "celery" in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):  # not i
         Place(CHECKOUT).use_published()
         if not settings.REDIS_URL:  # Celery would try to connect for ever
             raise ImproperlyConfigured(settings.NO_SERVERS)
+    DatabaseWrapper.patience = WORKER

@@ -16,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 from api import access
+from backends.engine.base import DatabaseWrapper
+from backends.engine.patience import REQUEST
 from twit.celery import app
 from twit.environment import plain_exit
 
@@ -53,6 +55,7 @@ def check_open_api() -> None:
             )
 
 
+DatabaseWrapper.patience = REQUEST
 with plain_exit():
     if not (settings.DATABASE_URL and settings.REDIS_URL):
         raise ImproperlyConfigured(settings.NO_SERVERS)

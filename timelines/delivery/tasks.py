@@ -1,9 +1,14 @@
 """The Celery task that works on the outbox, and the wake-ups that start it."""
 
-from celery import shared_task
-from django.db import close_old_connections
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
-from backends.valkey import server
+from celery import current_app, shared_task
+from django.db import close_old_connections
+from kombu.exceptions import OperationalError
+
+from backends.valkey import REQUEST_SECONDS, Unavailable, server
 from timelines.delivery import rounds
 
 # A task ends after this time, so that a worker can take other tasks, or stop.
@@ -14,11 +19,36 @@ WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 
 
 def wake() -> None:
-    """Send the workers a wake-up, unless one is under way. Raises Unavailable."""
+    """Send the workers a wake-up, unless one is under way. Raises Unavailable.
+
+    The broker has REQUEST_SECONDS. A wake-up that takes longer, such as the first one on a slow
+    connection, is sent in the background.
+    """
     with server().connection() as connection:
         [is_first] = connection.ask(("SET", WAKE_KEY, 1, "NX", "EX", WAKE_SECONDS))
-    if is_first:
+    if not is_first:
+        return
+    try:
+        _sender(os.getpid()).submit(_send).result(REQUEST_SECONDS)
+    except TimeoutError:
+        raise Unavailable("the broker takes long to accept a wake-up") from None
+    except OperationalError as error:
+        raise Unavailable(f"the broker failed: {error}") from error
+
+
+@cache
+def _sender(process_id: int) -> ThreadPoolExecutor:
+    """Return the thread that talks to the broker. A forked process needs its own."""
+    return ThreadPoolExecutor(1, "wake-up")
+
+
+def _send() -> None:
+    try:
         fan_out.delay()
+    except OperationalError:
+        # The server may have become a replica. A new connection may find the primary.
+        current_app.pool.force_close_all(close_pool=False)  # type: ignore[attr-defined]
+        raise
 
 
 def take_wake_up() -> None:

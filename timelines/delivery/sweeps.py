@@ -1,0 +1,64 @@
+"""Sweeps: each worker process looks at the outbox by itself, whatever becomes of its broker.
+
+They find the rows that no wake-up was sent for: SQL bypassed Django, the broker was down, or a
+worker was killed.
+"""
+
+import logging
+import threading
+from functools import cache
+from typing import Any
+
+from django.db import Error, close_old_connections
+
+from backends.valkey import Unavailable
+from timelines.delivery import rounds
+from timelines.delivery.tasks import SHARE_SECONDS
+
+SWEEP_SECONDS = 1.0
+RETRY_SECONDS = 0.5  # after a sweep that failed, for instance on a connection that was lost
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """The thread of a worker process that sweeps."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Let a round that is under way finish, and end the thread."""
+        self._stopped.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        pause: float = SWEEP_SECONDS
+        while not self._stopped.wait(pause):
+            try:
+                close_old_connections()
+                pause = 0 if rounds.drain(SHARE_SECONDS) else SWEEP_SECONDS
+            except (Error, Unavailable) as error:
+                logger.warning("A sweep failed: %s", error)
+                pause = RETRY_SECONDS
+            except Exception:
+                logger.exception("A sweep failed")
+
+
+@cache
+def process_sweeper() -> Sweeper:
+    return Sweeper()
+
+
+def start(**signal: Any) -> None:
+    """Start sweeping, in a process of a worker that has just begun."""
+    process_sweeper().start()
+
+
+def stop(**signal: Any) -> None:
+    """Stop sweeping, in a process that is about to end."""
+    process_sweeper().stop()
