@@ -53,18 +53,29 @@ class Stack:
         wait_until(responds)
         return client
 
-    def start_worker(self, name: str, *options: str, processes: int = 1) -> process.Child:
-        """Start a Celery worker from the command line. Return its process once it is ready."""
+    def start_worker(
+        self,
+        name: str,
+        *options: str,
+        processes: int = 1,
+        wait: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> process.Child:
+        """Start a Celery worker from the command line. Return its process once it is ready.
+
+        With `wait` off, return at once.
+        """
         node = f"{name}-{os.getpid()}@test"
         command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-n", node]
         command += ["-c", str(processes), "-l", "info", *options]
-        child = self._start(name, command, {})
+        child = self._start(name, command, env or {})
 
         def is_ready() -> bool:
             child.check_alive()
             return f"{node} ready" in self.log(name)
 
-        wait_until(is_ready)
+        if wait:
+            wait_until(is_ready)
         return child
 
     def start_beat(self) -> None:

@@ -12,25 +12,37 @@ from typing import Any
 import psycopg
 import redis
 
+from tests.proxy import Proxy
 from tests.stack import CHECKOUT, Stack, wait_until
 from twit.local import postgres, valkey
 from twit.local.net import LOOPBACK, free_port
 
 SECRET = "faults"
+USERS = 100
 
 
 class Cluster(Stack):
-    """Durable Postgres and Valkey, a web server, two workers and the scheduler."""
+    """Durable Postgres and Valkey, a web server, two workers and the scheduler.
 
-    def __init__(self, folder: Path, users: int = 100, mean_follows: int = 10) -> None:
+    If it is `proxied`, its processes reach both servers through proxies. `env` is theirs too.
+    """
+
+    def __init__(self, folder: Path, *, proxied: bool = False, **env: str) -> None:
         self.postgres_port, self.valkey_port, self.web_port = (free_port() for _ in range(3))
         self.folder = folder
         self.start_postgres()
         self.start_valkey()
-        super().__init__(folder, self.database_url, self.redis_url)
+        urls = self.database_url, self.redis_url
+        self.proxies: list[Proxy] = []
+        if proxied:
+            self.to_postgres, self.to_valkey = Proxy(self.postgres_port), Proxy(self.valkey_port)
+            self.proxies += [self.to_postgres, self.to_valkey]
+            urls = self.to_postgres.url(urls[0]), self.to_valkey.url(urls[1])
+        super().__init__(folder, *urls)
+        self.env |= env
         self.address = f"http://{LOOPBACK}:{self.web_port}"
         self.manage("migrate")
-        self.manage("generate_graph", "--users", str(users), "--mean-follows", str(mean_follows))
+        self.manage("generate_graph", "--users", str(USERS), "--mean-follows", "10")
         self.start_web(self.web_port)
         self.start_worker("one")
         self.start_worker("two")
@@ -55,6 +67,8 @@ class Cluster(Stack):
 
     def stop(self) -> None:
         super().stop()
+        for proxy in self.proxies:
+            proxy.close()
         self.valkey.stop()
         self.postgres.stop()
 

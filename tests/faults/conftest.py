@@ -4,6 +4,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from tests.faults.cluster import Cluster
 from tests.faults.load import Oracle
+from tests.faults.network import Network, own_network
 
 _rows: list[tuple[str, ...]] = []
 _fairness: list[str] = []
@@ -27,15 +29,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
+@contextmanager
+def running(*, proxied: bool = False, **env: str) -> Iterator[Cluster]:
     """A running cluster with 100 users, in a folder that the account of Postgres can enter."""
     folder = Path(tempfile.mkdtemp(prefix="twit-faults-"))
     folder.chmod(0o755)
-    made = Cluster(folder)
+    made = Cluster(folder, proxied=proxied, **env)
     yield made
     made.stop()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def proxied() -> Iterator[Cluster]:
+    """A cluster whose processes reach its servers through proxies."""
+    with running(proxied=True) as made:
+        yield made
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network of the test's own. Ask for it before the cluster that is to run in it."""
+    with own_network() as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import httpx
 import pytest
 
 from tests.faults import cluster as faults
-from tests.faults.cluster import Cluster, Fault
+from tests.faults.cluster import USERS, Cluster, Fault
 from tests.faults.conftest import Report
 from tests.faults.load import Clients, Oracle, compare
-
-USERS = 100
 
 
 @pytest.mark.parametrize(

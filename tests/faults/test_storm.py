@@ -9,11 +9,10 @@ import time
 
 import pytest
 
-from tests.faults.cluster import STORM_FAULTS, Cluster
+from tests.faults.cluster import STORM_FAULTS, USERS, Cluster
 from tests.faults.conftest import Report
 from tests.faults.load import Clients, compare
 
-USERS = 100
 STORMS = int(os.environ.get("TWIT_STORMS", "1"))
 STORM_SECONDS = 60
 
