@@ -24,7 +24,7 @@ from backends.breaker import Breaker
 
 # A request waits no longer than this for one reply. Workers, which send whole rounds, wait longer.
 REQUEST_SECONDS = 0.3
-ROUND_SECONDS = 3.0
+ROUND_SECONDS = 2.5
 BREAKER_SECONDS = 2.0
 BUFFER_BYTES = 65_536
 _INCOMPLETE = object()
@@ -59,6 +59,7 @@ class Connection:
     """One connection to a server, in RESP2: each reply answers a command. Raises OSError."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
+        self.is_new = True  # until it has answered its user
         self._socket = address.connect(timeout_seconds)
         self.close = weakref.finalize(self, self._socket.close)  # also called when a thread ends
         # hiredis's type stubs are narrower than what it accepts, here and below.
@@ -133,13 +134,15 @@ class Server:
 
     @contextmanager
     def connection(self, timeout_seconds: float = REQUEST_SECONDS) -> Iterator[Connection]:
-        """Yield this thread's connection. Raises Unavailable, and trips the breaker on silence.
+        """Yield this thread's connection. Raises Unavailable.
 
         An exception in the block closes the connection: replies that were not read must not
-        answer the next command.
+        answer the next command. A new connection that fails trips the breaker. If an older one
+        does, perhaps only that connection was lost, and the next caller tries a new one.
         """
         if not self.breaker.lets_through():
             raise Unavailable("Redis did not answer a moment ago")
+        connection = None
         try:
             connection = self._open(timeout_seconds)
             try:
@@ -149,11 +152,13 @@ class Server:
                 connection.close()
                 raise
         except OSError as error:
-            self.breaker.trip()
+            if connection is None or connection.is_new:
+                self.breaker.trip()
             raise Unavailable(str(error)) from error
         except CommandRefused as error:  # out of memory, read-only, ...
             self.breaker.reset()
             raise Unavailable(str(error)) from error
+        connection.is_new = False
         self.breaker.reset()
 
     def _open(self, timeout_seconds: float) -> Connection:

@@ -17,6 +17,7 @@ from django.test import override_settings
 from backends.address import Address
 from backends.valkey import CommandRefused, Connection, Refusal, Script, Server, Unavailable, server
 from tests.factories import FollowFactory, TweetFactory
+from tests.proxy import Proxy
 from tests.stack import Stack, wait_until
 from tests.timelines.lists import deliver_all, page, query
 from tests.valkey import client
@@ -166,6 +167,19 @@ def test_silence_costs_the_timeout_and_then_nothing_until_the_interval_ends() ->
             pass
         with pytest.raises(Unavailable, match="a moment ago"), away.connection(60):
             pass
+
+
+def test_a_connection_that_was_lost_silently_is_replaced_at_the_next_call() -> None:
+    proxy = Proxy(int(urlsplit(settings.REDIS_URL).port or 0))
+    through = Server(proxy.url(settings.REDIS_URL))
+    with through.connection() as connection:
+        connection.ask(("PING",))
+    proxy.forget()
+    with pytest.raises(Unavailable), through.connection() as connection:
+        connection.ask(("PING",))
+    with through.connection() as connection:
+        assert connection.ask(("PING",)) == [b"PONG"]
+    proxy.close()
 
 
 def test_garbage_is_a_server_that_is_unavailable() -> None:

@@ -99,6 +99,8 @@ def run_round(rows: int = ROUND_ROWS, followers: int = ROUND_FOLLOWERS) -> Round
     """Run one round in one transaction. A worker that dies in it loses the round, not the rows."""
     with transaction.atomic(), binary_cursor() as cursor:
         claims = claim(cursor, rows, followers)
+        if not claims:
+            return Round()
         outcomes = changes.apply([claimed.change for claimed in claims])
         return finish(cursor, claims, outcomes)
 

@@ -9,7 +9,7 @@ import threading
 from functools import cache
 from typing import Any
 
-from django.db import Error, close_old_connections
+from django.db import Error, close_old_connections, connections
 
 from backends.valkey import Unavailable
 from timelines.delivery import rounds
@@ -37,7 +37,7 @@ class Sweeper:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        pause: float = SWEEP_SECONDS
+        pause = 0.0
         while not self._stopped.wait(pause):
             try:
                 close_old_connections()
@@ -47,6 +47,7 @@ class Sweeper:
                 pause = RETRY_SECONDS
             except Exception:
                 logger.exception("A sweep failed")
+        connections.close_all()
 
 
 @cache
