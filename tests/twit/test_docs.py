@@ -11,6 +11,7 @@ import compose_spec
 import yaml
 
 from api import limits
+from backends.engine.patience import COMMAND, REQUEST, WORKER
 from tests.stack import CHECKOUT
 from twit.environment import Environment
 
@@ -128,3 +129,17 @@ def test_no_committed_file_names_a_package_registry() -> None:
     named = [f for f in files if f.endswith((".txt", ".toml", ".lock", ".cfg", ".yml", ".json"))]
     assert named
     assert not [f for f in named if pattern.search((CHECKOUT / f).read_text())]
+
+
+def test_the_time_limits_are_documented() -> None:
+    text = (CHECKOUT / "docs/operations.md").read_text().partition("## Time limits")[2]
+    rows = re.findall(r"^\| [^|]+? \| ([^|]+?) \| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE)
+    documented = [
+        [None if cell == "none" else float(cell) for cell in column]
+        for column in zip(*rows[2:8], strict=True)
+    ]
+    limits = [
+        [limit.connect, limit.silence, limit.lock, limit.statement, limit.answer, limit.idle]
+        for limit in (REQUEST, WORKER, COMMAND)
+    ]
+    assert documented == limits
