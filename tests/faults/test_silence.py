@@ -76,13 +76,16 @@ def test_lost_packets_lose_no_tweet(network: Network, cluster: Cluster, report: 
         network.heal()
 
 
+def children_of(pid: int) -> list[int]:
+    command = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    listed = subprocess.run(command, capture_output=True, check=True)
+    return [int(child) for child in listed.stdout.split()]
+
+
 def signal_postgres(cluster: Cluster, number: signal.Signals) -> None:
     """Send the signal to all processes of Postgres. Each has a process group of its own."""
     parent = cluster.postgres.process.pid
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, check=True
-    )
-    for pid in (parent, *map(int, listed.stdout.split())):
+    for pid in (parent, *children_of(parent)):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
