@@ -7,7 +7,7 @@ from rest_framework.viewsets import ViewSet
 
 from api import access
 from api.errors import no_such
-from api.fields import PATH_ID
+from api.fields import PATH_ID, path_id
 from api.paging import Window, page_response
 from api.schema import PAGE, USER_ID, described
 from timelines.reading.page import home_page
@@ -30,7 +30,7 @@ class HomeTimelineViewSet(access.Guarded, ViewSet):
     )
     def retrieve(self, request: Request, user_id: str) -> Response:
         """Return one page of the user's home timeline, newest first."""
-        reader_id = int(user_id)
+        reader_id = path_id(user_id, "user")
         access.check_acts_for(request, reader_id, "read this home timeline")
         window = Window.from_query(request.query_params)
         try:

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any
 
-from django.http import Http404
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -13,7 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from api import access
 from api.errors import no_such
-from api.fields import ID_DIGITS, PATH_ID
+from api.fields import ID_DIGITS, PATH_ID, path_id
 from api.paging import Window, absolute_address, page_response
 from api.schema import IF_NONE_MATCH, PAGE, USER_ID, described, digits, parameter
 from tweets.idempotency import HEADER, KEY_PATTERN, post_once
@@ -92,18 +91,19 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
     )
     def retrieve(self, request: Request, tweet_id: str) -> Response:
         """Return one tweet."""
-        tweet = Tweet.objects.all().displayed(int(tweet_id))
+        wanted = path_id(tweet_id, "tweet")
+        tweet = Tweet.objects.all().displayed(wanted)
         if tweet is None:
-            raise no_such("tweet", tweet_id)
+            raise no_such("tweet", wanted)
         return Response(to_json(tweet))
 
     @described(summary="Delete a tweet", status=204, errors=[403, 404], parameters=[TWEET_ID])
     def destroy(self, request: Request, tweet_id: str) -> Response:
         """Delete a tweet. No response shows it any more; its entries leave Redis soon after."""
-        try:
-            tweet = self.get_object()
-        except Http404:
-            raise no_such("tweet", tweet_id) from None
+        wanted = path_id(tweet_id, "tweet")
+        tweet = Tweet.objects.filter(pk=wanted).first()
+        if tweet is None:
+            raise no_such("tweet", wanted)
         access.check_acts_for(request, tweet.author_id, "delete this tweet")
         tweet.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -117,8 +117,9 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
     @action(detail=False, url_path=f"user/(?P<user_id>{PATH_ID})", url_name="user-timeline")
     def user_timeline(self, request: Request, user_id: str, **kwargs: Any) -> Response:
         """Return a page of the tweets that one user posted, newest first."""
+        author_id = path_id(user_id, "user")
         window = Window.from_query(request.query_params)
-        page = Tweet.objects.filter(author_id=int(user_id)).page(window)
-        if not page.items and not User.objects.filter(pk=int(user_id)).exists():
-            raise no_such("user", int(user_id))
+        page = Tweet.objects.filter(author_id=author_id).page(window)
+        if not page.items and not User.objects.filter(pk=author_id).exists():
+            raise no_such("user", author_id)
         return page_response(request, window, page, to_json)

@@ -120,7 +120,14 @@ def test_a_failed_repair_is_still_an_error(ben: User, tweets: list[Tweet]) -> No
 @pytest.mark.parametrize("command", ["rebuild_timelines", "forget_timelines"])
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [([], "name some users"), (["ben", "--all"], "name some users"), (["bob"], "no user 'bob'")],
+    [
+        ([], "name some users"),
+        (["ben", "--all"], "name some users"),
+        (["bob"], "no user 'bob'"),
+        (["0"], "no user '0'"),
+        ([str(2**63)], "no user '92"),
+        (["9" * 5000], "no user '99"),
+    ],
 )
 def test_a_command_without_valid_users_fails(
     ben: User, command: str, arguments: list[str], error: str

@@ -1,11 +1,14 @@
 """The cost of a page: round trips and query plans."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from api.fields import MAX_ID
+from api.paging import Window
 from backends.postgres import binary_cursor
 from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import deliver_all, page, query
@@ -15,6 +18,8 @@ from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
 from timelines.reading import hydration, pull
 from timelines.reading.rebuild import rebuild
+from tweets.idempotency import POST_ONCE
+from tweets.models import Tweet
 from tweets.posting import POST
 from users import graph
 from users.models import User
@@ -111,17 +116,31 @@ def many(db: None) -> None:
 
 
 def test_every_query_of_the_hot_paths_uses_index_scans(many: None) -> None:
-    above_all = 2**63 - 1
-    queries: dict[str, list[Any]] = {
-        hydration.HYDRATE: [7, f"{{{','.join(map(str, range(50_000, 50_020)))}}}"],
-        pull.PAGE: [7, above_all, 0, 21],
-        pull.SNAPSHOT: [7, above_all, 0, 801],
-        rounds.CLAIM: [200, 65_536],
-        POST: [7, "message"],
-    }
-    for sql, parameters in queries.items():
-        with binary_cursor() as cursor:
-            cursor.execute(f"EXPLAIN {sql}", parameters)
-            plan = "\n".join(line for (line,) in cursor.fetchall())
-        assert "Index" in plan
-        assert "Seq Scan" not in plan, plan
+    array = f"{{{','.join(map(str, range(50_000, 50_020)))}}}"
+    for user_id, bounds in product([7, MAX_ID], [{}, {"max_id": "9" * 20}, {"since_id": "9" * 20}]):
+        window = Window.from_query(bounds)
+        within = [window.max_id, window.since_id]
+        queries: dict[str, list[Any]] = {
+            hydration.HYDRATE: [user_id, array],
+            pull.PAGE: [user_id, *within, 21],
+            pull.SNAPSHOT: [user_id, *within, 801],
+            rounds.CLAIM: [200, 65_536],
+            POST: [user_id, "message"],
+            POST_ONCE: [user_id, "message", user_id, "key", b"fingerprint"],
+        }
+        for sql, parameters in queries.items():
+            with binary_cursor() as cursor:
+                cursor.execute(f"EXPLAIN {sql}", parameters)
+                assert_index_scan("\n".join(line for (line,) in cursor.fetchall()))
+        for rows in (
+            window.select(Tweet.objects.all()),
+            window.select(Tweet.objects.filter(author_id=user_id)),
+            Tweet.objects.filter(pk=user_id),
+            User.objects.filter(pk=user_id),
+        ):
+            assert_index_scan(rows.explain())
+
+
+def assert_index_scan(plan: str) -> None:
+    assert "Index" in plan
+    assert "Seq Scan" not in plan, plan

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
-from tests.factories import TweetFactory
+from tests.factories import TweetFactory, UserFactory
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -102,6 +102,38 @@ def test_unknown_ids_get_a_404_in_json(api: APIClient, path: str, unknown: int) 
     response = api.get(f"{path}/{unknown}")
     assert response.status_code == 404
     assert str(unknown) in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/tweets/{}"),
+        ("delete", "/tweets/{}"),
+        ("get", "/tweets/user/{}"),
+        ("get", "/tweets/followed/{}"),
+    ],
+)
+@pytest.mark.parametrize("impossible", [0, 2**63, 10**19 - 1, 10**25])
+def test_an_id_that_no_row_can_have_gets_a_404_without_a_statement(
+    api: APIClient,
+    statements: Callable[[], int],
+    redis_round_trips: Callable[[], int],
+    method: str,
+    path: str,
+    impossible: int,
+) -> None:
+    response = getattr(api, method)(path.format(impossible))
+    assert response.status_code == 404
+    assert str(impossible) in response.json()["detail"]
+    assert (statements(), redis_round_trips()) == (0, 0)
+
+
+def test_the_highest_id_can_be_used(api: APIClient) -> None:
+    tweet = TweetFactory.create(pk=2**63 - 1, author=UserFactory.create(pk=2**63 - 1))
+    assert api.get(f"/tweets/{tweet.pk}").json()["id"] == str(tweet.pk)
+    assert api.get(f"/tweets/user/{tweet.author_id}").status_code == 200
+    assert api.get(f"/tweets/followed/{tweet.author_id}").json() == []
+    assert api.delete(f"/tweets/{tweet.pk}").status_code == 204
 
 
 @pytest.mark.parametrize(

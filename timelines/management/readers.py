@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rich.progress import Progress
 
+from api.fields import parse_id
 from timelines.lists import store
 from users.models import User
 
@@ -19,8 +20,8 @@ def reader_ids(users: list[str], *, everybody: bool) -> list[int]:
 
 def _find(name: str) -> int:
     found = User.objects.filter(username=name).values_list("id", flat=True).first()
-    if found is None and name.isascii() and name.isdigit():
-        found = User.objects.filter(pk=int(name)).values_list("id", flat=True).first()
+    if found is None and (user_id := parse_id(name)):
+        found = User.objects.filter(pk=user_id).values_list("id", flat=True).first()
     if found is None:
         raise CommandError(f"there is no user {name!r}")
     return found
