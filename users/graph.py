@@ -1,17 +1,23 @@
 """Bulk loading of follow graphs, from edge lists or generated."""
 
 import random
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import floor
 from typing import NamedTuple
 
-from django.core.management.color import no_style
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from api.fields import MAX_ID
-from users.models import Follow, User
+from api.fields import MAX_ID, parse_id
+
+# The follows that one transaction inserts. They lock their followers for some 40 ms.
+PIECE_EDGES = 2_000
+# In a header line, perhaps quoted. `1;2` and `0x1` are none.
+COLUMN_NAME = re.compile(r'"?[^\W\d][\w-]*"?')
+INCOMPLETE = "some of it may be stored: run the command again to complete it"
 
 
 class Edge(NamedTuple):
@@ -21,8 +27,15 @@ class Edge(NamedTuple):
     followed_id: int
 
 
+Piece = tuple[Edge, Edge]  # the edges above the first one, up to and including the second one
+
+
 class BadEdge(Exception):
     """A line is not an edge. The text tells the line's number and the problem."""
+
+
+class NameTaken(Exception):
+    """A missing user can't be created, because another user has its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +49,15 @@ class Loaded:
 def parse_edges(lines: Iterable[str]) -> Iterator[Edge]:
     """Yield the edges of a text: two ids per line, separated by a comma, tabs or spaces.
 
-    Empty lines, comments (#) and a header line without a number are skipped. Raises BadEdge.
+    Empty lines, comments (#) and a header line with the names of columns are skipped. Raises
+    BadEdge.
     """
     is_first = True
     for number, line in enumerate(lines, start=1):
         fields = line.replace(",", " ").split()
         if not fields or fields[0].startswith("#"):
             continue
-        is_header = is_first and not any(field.isdigit() for field in fields)
+        is_header = is_first and all(COLUMN_NAME.fullmatch(field) for field in fields)
         is_first = False
         if not is_header:
             yield _parse_edge(number, fields)
@@ -52,10 +66,12 @@ def parse_edges(lines: Iterable[str]) -> Iterator[Edge]:
 def _parse_edge(number: int, fields: list[str]) -> Edge:
     if len(fields) != 2:  # noqa: PLR2004 (an edge has two ends)
         raise BadEdge(f"line {number}: two ids are needed, but it has {len(fields)} fields")
+    ids = []
     for field in fields:
-        if not (field.isascii() and field.isdigit() and 0 < int(field) <= MAX_ID):
+        if (user_id := parse_id(field)) is None:
             raise BadEdge(f"line {number}: {field!r} is not a user id (1 to {MAX_ID})")
-    edge = Edge(*map(int, fields))
+        ids.append(user_id)
+    edge = Edge(*ids)
     if edge.follower_id == edge.followed_id:
         raise BadEdge(f"line {number}: user {edge.follower_id} can't follow itself")
     return edge
@@ -83,40 +99,90 @@ def power_law_edges(users: int, mean_follows: float, seed: int) -> Iterator[Edge
             yield Edge(follower_id, followed_id)
 
 
-@transaction.atomic
 def load(edges: Iterable[Edge], *, users_up_to: int = 0) -> Loaded:
     """Store the edges. Missing users, up to `users_up_to`, become `user<id>`.
 
-    Loading twice changes nothing. An exception from `edges` undoes the whole load.
+    All edges are read first, so an exception from `edges` stores nothing. Neither does NameTaken.
+    Then the missing users are stored in one transaction, and the follows in pieces, each in a
+    transaction of its own. A concurrent follow waits for one piece at most. An interrupted load
+    has stored whole pieces; loading again completes it. Loading twice changes nothing.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TEMPORARY TABLE edge (follower_id bigint, followed_id bigint) ON COMMIT DROP"
-        )
-        with cursor.copy("COPY edge FROM STDIN") as copy:
+    with _staged(edges):
+        users = _insert_users(users_up_to)
+        return Loaded(users, follows=sum(map(_insert_piece, _pieces())))
+
+
+@contextmanager
+def _staged(edges: Iterable[Edge]) -> Iterator[None]:
+    """Copy the edges into a temporary table `edge`, which locks nothing for others."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE edge (follower_id bigint, followed_id bigint)")
+        with cursor.copy("COPY pg_temp.edge FROM STDIN") as copy:
             for edge in edges:
                 copy.write_row(edge)
-        cursor.execute(_INSERT_USERS, [users_up_to])
-        users = cursor.rowcount
-        cursor.execute(_INSERT_FOLLOWS)
-        follows = cursor.rowcount
-        for statement in connection.ops.sequence_reset_sql(no_style(), [User, Follow]):
-            cursor.execute(statement)
-        cursor.execute("DROP TABLE edge")
-    return Loaded(users, follows)
+        cursor.execute("CREATE INDEX ON pg_temp.edge (follower_id, followed_id)")
+        cursor.execute("ANALYZE pg_temp.edge")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:  # a new connection, after an error, has no such table
+            cursor.execute("DROP TABLE IF EXISTS pg_temp.edge")
+
+
+@transaction.atomic
+def _insert_users(users_up_to: int) -> int:
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(_INSERT_USERS, [users_up_to])
+        except IntegrityError as error:
+            raise NameTaken(str(error)) from error
+        users: int = cursor.rowcount
+        cursor.execute(_RAISE_SEQUENCE)
+    return users
+
+
+def _pieces() -> Iterator[Piece]:
+    """Yield the pieces in the order of their followers."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BOUNDS, [PIECE_EDGES])
+        bounds = [Edge._make(row) for row in cursor.fetchall()]
+    yield from pairwise([Edge(0, 0), *bounds, Edge(MAX_ID, MAX_ID)])
+
+
+@transaction.atomic
+def _insert_piece(piece: Piece) -> int:
+    above, up_to = piece
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_PIECE, [*above, *up_to])
+        follows: int = cursor.rowcount
+    return follows
 
 
 _INSERT_USERS = """
     INSERT INTO users_user (id, username, password, first_name, last_name, email,
                             is_superuser, is_staff, is_active, date_joined)
     SELECT id, 'user' || id, '!', '', '', '', false, false, true, now()
-    FROM (SELECT follower_id AS id FROM edge
-          UNION SELECT followed_id FROM edge
+    FROM (SELECT follower_id AS id FROM pg_temp.edge
+          UNION SELECT followed_id FROM pg_temp.edge
           UNION SELECT generate_series(1, %s)) AS named
     ON CONFLICT (id) DO NOTHING
 """
-_INSERT_FOLLOWS = """
+# Never lowers it: concurrent transactions may have taken ids that are not visible yet.
+_RAISE_SEQUENCE = """
+    SELECT setval('users_user_id_seq', newest.id)
+    FROM (SELECT max(id) AS id FROM users_user) AS newest, users_user_id_seq AS sequence
+    WHERE newest.id >= sequence.last_value
+"""
+_BOUNDS = """
+    SELECT follower_id, followed_id FROM (
+        SELECT *, row_number() OVER (ORDER BY follower_id, followed_id) FROM pg_temp.edge
+    ) AS numbered
+    WHERE row_number %% %s = 0
+    ORDER BY follower_id, followed_id
+"""
+_INSERT_PIECE = """
     INSERT INTO users_follow (follower_id, followed_id)
-    SELECT DISTINCT follower_id, followed_id FROM edge
+    SELECT DISTINCT follower_id, followed_id FROM pg_temp.edge
+    WHERE (follower_id, followed_id) > (%s, %s) AND (follower_id, followed_id) <= (%s, %s)
     ON CONFLICT (follower_id, followed_id) DO NOTHING
 """

@@ -4,17 +4,22 @@ import gzip
 import io
 import re
 import sys
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.fields import MAX_ID
-from tests.factories import TweetFactory, UserFactory
+from tests.factories import FollowFactory, TweetFactory, UserFactory
 from users import graph
 from users.graph import Edge
 from users.models import Follow, User
@@ -83,6 +88,28 @@ def test_a_bad_line_is_reported_and_nothing_is_stored(
     assert (User.objects.count(), Follow.objects.count()) == (0, 0)
 
 
+@pytest.mark.parametrize("line", ["1;2", "1.5,2", "0x1,2", "1,bob", "-1,2", "7"])
+def test_a_first_line_that_names_no_columns_is_no_header(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "edges"
+    for rest in ("", "\n1,2\n"):
+        file.write_text(line + rest)
+        with pytest.raises(CommandError, match="line 1: "):
+            run("import_follows", str(file))
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("header", ["follower,followed", '"from_id" "to_id"', "source-id\ttarget2"])
+def test_a_header_names_the_columns(header: str) -> None:
+    assert list(graph.parse_edges([header, "1 2"])) == [Edge(1, 2)]
+
+
+def test_a_number_of_5000_digits_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "edges"
+    file.write_text("1," + "9" * 5000)
+    with pytest.raises(CommandError, match="line 1: '999"):
+        run("import_follows", str(file))
+
+
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere can't be read"):
         run("import_follows", str(tmp_path / "nowhere"))
@@ -104,6 +131,65 @@ def test_a_taken_username_is_reported_and_nothing_is_stored(tmp_path: Path) -> N
     with pytest.raises(CommandError, match="user2"):
         run("import_follows", str(file))
     assert not Follow.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_follow_waits_only_briefly_while_100_000_edges_are_loaded() -> None:
+    users = 100_000
+    graph.load([], users_up_to=users)
+    edges = [Edge(user_id, user_id % 100 + 1) for user_id in range(101, users)]
+    waits = []
+    with ThreadPoolExecutor() as threads:
+        started = time.monotonic()
+        loading = threads.submit(load_in_thread, edges)
+        for number in count():
+            before = time.monotonic()
+            Follow.objects.create(follower_id=101 + 797 * number % 99_000, followed_id=users)
+            waits.append(time.monotonic() - before)
+            if loading.done():
+                break
+    assert loading.result() == len(edges)
+    assert max(waits) < max(0.5, (time.monotonic() - started) / 5)
+
+
+def load_in_thread(edges: list[Edge]) -> int:
+    try:
+        return graph.load(edges).follows
+    finally:
+        connection.close()
+
+
+def test_an_interrupted_load_keeps_whole_pieces_and_is_completed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "edges"
+    file.write_text("3 2\n2 1\n1 2\n1 2\n1 3\n")
+    monkeypatch.setattr(graph, "PIECE_EDGES", 2)
+    inserts = count()
+
+    def fail_at_the_second_piece(execute: Any, sql: str, *rest: Any) -> Any:
+        if "INSERT INTO users_follow" in sql and next(inserts) == 1:
+            raise OperationalError("the server went away")
+        return execute(sql, *rest)
+
+    with (
+        connection.execute_wrapper(fail_at_the_second_piece),
+        pytest.raises(CommandError, match="went away; some of it may be stored"),
+    ):
+        run("import_follows", str(file))
+    assert stored() == [(1, 2)]
+    assert run("import_follows", str(file)) == "0 new users, 3 new follows.\n"
+    assert stored() == [(1, 2), (1, 3), (2, 1), (3, 2)]
+
+
+def test_a_load_does_not_lower_the_sequence_of_ids(ben: User, alyssa: User) -> None:
+    """A concurrent transaction may have taken an id that is not visible yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('users_user_id_seq'), nextval('users_follow_id_seq')")
+        taken = cursor.fetchone()
+    graph.load([Edge(ben.pk, alyssa.pk)])
+    assert UserFactory.create().pk > taken[0]
+    assert FollowFactory.create().pk > taken[1]
 
 
 def test_a_user_created_after_a_load_gets_an_unused_id(ben: User) -> None:

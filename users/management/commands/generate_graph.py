@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError
+from django.db import DatabaseError
 from rich.progress import Progress
 
 from users import graph
@@ -12,7 +12,8 @@ class Command(BaseCommand):
     help = (
         "Generate a follow graph and load it: users with the ids 1 to --users, whose numbers of "
         "followers have a power law, as Twitter's do. The same seed generates the same graph, and "
-        "loading it twice changes nothing."
+        "loading it twice changes nothing. The follows are stored in pieces, so that the service "
+        "goes on. If that is interrupted, some pieces are stored; the same command completes them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,6 +33,8 @@ class Command(BaseCommand):
             tracked = progress.track(edges, total=users * mean_follows, description="Generating")
             try:
                 loaded = graph.load(tracked, users_up_to=users)
-            except IntegrityError as error:
+            except graph.NameTaken as error:
                 raise CommandError(f"{error}; nothing was stored") from error
+            except DatabaseError as error:
+                raise CommandError(f"{error}; {graph.INCOMPLETE}") from error
         self.stdout.write(f"{loaded.users:,} new users, {loaded.follows:,} new follows.")
