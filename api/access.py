@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
+from django.utils.http import is_same_domain
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
@@ -10,6 +12,26 @@ from rest_framework.request import Request
 def is_open() -> bool:
     """Return whether anybody may act as anybody. Read for each request, never at import."""
     return bool(settings.TWIT_OPEN_API)
+
+
+def is_by_another_site(request: HttpRequest) -> bool:
+    """Return whether a web page of a site that is not trusted made a browser send the request.
+
+    Browsers say so in two headers, which no page can change. Other clients send neither.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None and _is_trusted(origin):
+        return False
+    is_foreign = origin not in (None, f"{request.scheme}://{request.get_host()}")
+    # "same-site" is another port or subdomain; "none" is the user's own doing, such as a reload.
+    return is_foreign or request.headers.get("Sec-Fetch-Site") not in (None, "same-origin", "none")
+
+
+def _is_trusted(origin: str) -> bool:
+    """Return whether CSRF_TRUSTED_ORIGINS has it, perhaps as a subdomain: https://*.twit.example"""
+    scheme, _, host = origin.partition("://")
+    trusted = [known.partition("://") for known in settings.CSRF_TRUSTED_ORIGINS]
+    return any(known == scheme and is_same_domain(host, at.lstrip("*")) for known, _, at in trusted)
 
 
 class Guarded:

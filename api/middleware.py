@@ -6,12 +6,45 @@ from http import HTTPStatus
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response, set_response_etag
+from django.utils.cache import get_conditional_response, patch_vary_headers, set_response_etag
+from rest_framework.permissions import SAFE_METHODS
+
+from api import access
 
 # The longest message or password takes 12 kB, in JSON or as a form.
 MAX_BODY_BYTES = 64 * 1024
+# Fits Swagger UI, the browsable API and the admin. They have inline styles, but no inline scripts.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
+
+
+def content_security(get_response: Handler) -> Handler:
+    """Add a Content-Security-Policy to every page."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        return response
+
+    return handle
+
+
+def private(get_response: Handler) -> Handler:
+    """Keep responses out of shared caches. A client's own cache must ask before it uses one."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        patch_vary_headers(response, ["Authorization", "Cookie"])
+        return response
+
+    return handle
 
 
 def conditional(get_response: Handler) -> Handler:
@@ -47,6 +80,25 @@ def bounded(get_response: Handler) -> Handler:
         if length.isdecimal() and int(length) > most:
             detail = f"The body has {length} bytes; the maximum is {most:,}."
             return JsonResponse({"detail": detail}, status=413)
+        return get_response(request)
+
+    return handle
+
+
+def same_origin(get_response: Handler) -> Handler:
+    """Refuse to change anything in an open API for a web page of another site.
+
+    With tokens there is no need: such a page has no token, and a session needs a CSRF token too.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        is_unsafe = request.method not in SAFE_METHODS
+        if is_unsafe and access.is_open() and access.is_by_another_site(request):
+            detail = (
+                "A web page of another site sent this. An open API accepts it only from sites "
+                "in CSRF_TRUSTED_ORIGINS."
+            )
+            return JsonResponse({"detail": detail}, status=403)
         return get_response(request)
 
     return handle

@@ -16,7 +16,7 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 PROBLEMS = {
     400: "The request is invalid. The body names each field or parameter that is to blame.",
     401: "A token is needed, or the token is unknown, expired or revoked.",
-    403: "Not allowed for this user.",
+    403: "Not allowed for this user, or sent to an open API by a web page of another site.",
     404: "Not found.",
     406: "Responses are JSON, which the `Accept` header excludes.",
     411: "The request has a body but no `Content-Length`.",
@@ -144,6 +144,8 @@ def complete(result: dict[str, Any], **kwargs: object) -> dict[str, Any]:
         for method, operation in operations.items():
             responses = operation["responses"]
             errors = [406, 429, 503]
+            if method != "get":
+                errors.append(403)
             if any(operation.get("security", [])):
                 errors.append(401)
             if "requestBody" in operation:

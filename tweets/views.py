@@ -63,7 +63,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
         status=201,
         takes=NewTweetSerializer,
         returns=TweetSerializer,
-        errors=[400, 403, 422],
+        errors=[400, 422],
         parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
@@ -97,7 +97,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
             raise no_such("tweet", wanted)
         return Response(to_json(tweet))
 
-    @described(summary="Delete a tweet", status=204, errors=[403, 404], parameters=[TWEET_ID])
+    @described(summary="Delete a tweet", status=204, errors=[404], parameters=[TWEET_ID])
     def destroy(self, request: Request, tweet_id: str) -> Response:
         """Delete a tweet. No response shows it any more; its entries leave Redis soon after."""
         wanted = path_id(tweet_id, "tweet")

@@ -82,10 +82,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "api.middleware.content_security",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "api.middleware.conditional",
+    "api.middleware.private",
     "api.middleware.bounded",
+    "api.middleware.same_origin",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -127,7 +130,8 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 
 SECURE_SSL_REDIRECT = env.TWIT_HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Without a proxy that sets the header, it is the client's.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.TWIT_PROXIES else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if env.TWIT_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.TWIT_HTTPS
 SECURE_HSTS_PRELOAD = env.TWIT_HTTPS

@@ -55,6 +55,16 @@ def check_open_api() -> None:
             )
 
 
+def warn_of_endless_redirects() -> None:
+    """Log how to configure a proxy, because only this server's own TLS counts without one."""
+    if settings.SECURE_SSL_REDIRECT and not settings.SECURE_PROXY_SSL_HEADER:
+        logging.getLogger("twit").warning(
+            "TWIT_HTTPS is on and TWIT_PROXIES is 0, so X-Forwarded-Proto is ignored. Behind a "
+            "proxy that terminates TLS, every request is redirected for ever: set TWIT_PROXIES to "
+            "the number of proxies."
+        )
+
+
 DatabaseWrapper.patience = REQUEST
 with plain_exit():
     if not (settings.DATABASE_URL and settings.REDIS_URL):
@@ -62,6 +72,7 @@ with plain_exit():
     # A request waits for no broker, because the outbox holds its tweet.
     app.conf.broker_transport_options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
     django_application = get_wsgi_application()
+    warn_of_endless_redirects()
     if access.is_open():
         check_open_api()
 

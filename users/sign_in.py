@@ -63,7 +63,8 @@ class LoginView(APIView):
         count(LOGINS, LoginLimit().counters(LOGINS, request), by=-1)  # forgive it
         token, secret = AuthToken.objects.create(user)
         user_logged_in.send(type(user), request=request._request, user=user)
-        return Response({"token": secret, "expiry": token.expiry, "userId": str(user.pk)})
+        body = {"token": secret, "expiry": token.expiry, "userId": str(user.pk)}
+        return Response(body, headers={"Cache-Control": "no-store"})
 
 
 @extend_schema_view(post=described(summary="Sign out", status=204, takes=None))

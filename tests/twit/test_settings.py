@@ -54,8 +54,30 @@ proxied = {"host": "twit.example", "x-forwarded-proto": "https"}
 answer = Client().get("/tweets/followed/1", headers=proxied)
 print(answer.status_code, list(answer.json()))
 """
-    env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
+    env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings", "TWIT_PROXIES": "1"}
     assert run("-c", code, **env).stdout == "401 ['detail']\n"
+
+
+def test_without_a_proxy_no_request_can_claim_to_have_come_over_https() -> None:
+    code = """
+import django; django.setup()
+from django.test import Client
+claims = {"host": "twit.example", "x-forwarded-proto": "https"}
+answer = Client().get("/tweets", headers=claims)
+print(answer.status_code, answer["Location"])
+"""
+    env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
+    assert run("-c", code, **env).stdout == "301 https://twit.example/tweets\n"
+
+
+def test_a_web_server_warns_of_redirects_without_end_behind_a_proxy() -> None:
+    for name, value, warns in (
+        ("TWIT_PROXIES", "0", 1),
+        ("TWIT_PROXIES", "1", 0),
+        ("TWIT_HTTPS", "off", 0),
+    ):
+        printed = run("-c", "import twit.wsgi", **{**PRODUCTION, name: value}).stderr
+        assert printed.count("set TWIT_PROXIES to the number of proxies") == warns
 
 
 def test_a_limit_that_is_none_is_named() -> None:

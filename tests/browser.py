@@ -1,0 +1,69 @@
+"""Drives a headless Chromium through chromedriver, by the WebDriver protocol."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.stack import wait_until
+from twit.local.net import LOOPBACK, free_port
+from twit.local.process import Child
+
+IS_INSTALLED = bool(shutil.which("chromedriver"))
+# Root needs the first two. The last three keep Chromium from calling its maker.
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--headless=new", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+]
+
+
+class Browser:
+    """One window. Elements are named by CSS selectors."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        log = folder / "chromedriver.log"
+        self._driver = Child("chromedriver", ["chromedriver", f"--port={port}"], log=log)
+        self._http = httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=60, trust_env=False)
+        self._driver.wait_for(lambda: self._http.get("/status"), httpx.TransportError)
+        options = {"goog:chromeOptions": {"args": FLAGS}, "goog:loggingPrefs": {"browser": "ALL"}}
+        self._session = ""
+        started = self._ask("/session", capabilities={"alwaysMatch": options})
+        self._session = f"/session/{started['sessionId']}"
+
+    def _ask(self, path: str, **body: object) -> Any:
+        answer = self._http.post(self._session + path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()["value"]
+
+    def open(self, address: str) -> None:
+        self._ask("/url", url=address)
+
+    def run(self, script: str, *arguments: str) -> Any:
+        """Return what the JavaScript returns."""
+        return self._ask("/execute/sync", script=script, args=arguments)
+
+    def text(self, selector: str) -> str:
+        """Return the element's text, once the element is there."""
+        script = "return document.querySelector(arguments[0])?.textContent"
+        wait_until(lambda: self.run(script, selector) is not None)
+        return str(self.run(script, selector))
+
+    def click(self, selector: str) -> None:
+        """Click on the element, once it is there."""
+        self.text(selector)
+        self.run("document.querySelector(arguments[0]).click()", selector)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Replace the text of an input."""
+        self.run("document.querySelector(arguments[0]).value = arguments[1]", selector, text)
+
+    def console(self) -> str:
+        """Return the console's messages since the last call."""
+        return "\n".join(entry["message"] for entry in self._ask("/se/log", type="browser"))
+
+    def stop(self) -> None:
+        self._http.delete(self._session)
+        self._http.close()
+        self._driver.stop()
