@@ -7,4 +7,4 @@ COPY . .
 RUN useradd --system --no-create-home twit
 USER twit
 EXPOSE 8000
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--workers", "2", "--blocking-threads", "4", "twit.wsgi:application"]
+CMD ["python", "-m", "twit.web", "--host", "0.0.0.0", "--workers", "2"]

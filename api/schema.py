@@ -19,12 +19,12 @@ PROBLEMS = {
     403: "Not allowed for this user, or sent to an open API by a web page of another site.",
     404: "Not found.",
     406: "Responses are JSON, which the `Accept` header excludes.",
-    411: "The request has a body but no `Content-Length`.",
+    408: "The body took too long to arrive.",
     413: "The body is longer than any valid one.",
     415: "The body is neither JSON nor a form.",
     422: "The Idempotency-Key was used for another tweet.",
     429: "Too many requests, or too many failed logins.",
-    503: "The database is not available.",
+    503: "The database is not available, or the server is overloaded.",
 }
 
 
@@ -149,7 +149,7 @@ def complete(result: dict[str, Any], **kwargs: object) -> dict[str, Any]:
             if any(operation.get("security", [])):
                 errors.append(401)
             if "requestBody" in operation:
-                errors += [411, 413, 415]
+                errors += [408, 413, 415]
             for status in errors:
                 responses[str(status)] = {
                     "description": PROBLEMS[status],

@@ -135,7 +135,7 @@ def read(stack: Stack, size: Size) -> list[Result]:
                     at_least=0.35,
                 )
             ],
-            "granian with 2 processes. 8 clients run on the same cores.",
+            "Two web processes. 8 clients run on the same cores.",
         ),
     ]
 
@@ -175,7 +175,7 @@ def post(stack: Stack, size: Size) -> list[Result]:
             "A POST, over HTTP",
             "requests per second",
             {name: 1 / outside.median(name) for name in names},
-            remark="granian with 2 processes. 8 clients and 2 workers run on the same cores.",
+            remark="Two web processes. 8 clients and 2 workers run on the same cores.",
         ),
     ]
 

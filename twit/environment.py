@@ -113,7 +113,7 @@ class Environment(BaseSettings):
         return {name.removeprefix("TWIT_LIMIT_").lower(): getattr(self, name) for name in names}
 
 
-def read(*, needs_secret: bool = True) -> Environment:
+def read(*, needs_secret: bool = True, needs_servers: bool = False) -> Environment:
     """Parse the environment. Raises ImproperlyConfigured, which lists all problems."""
     problems = []
     for name in sorted(os.environ):
@@ -131,6 +131,8 @@ def read(*, needs_secret: bool = True) -> Environment:
         problems += [_problem(**found) for found in error.errors(include_url=False)]
     if variables is None or problems:
         raise ImproperlyConfigured("\n      ".join(problems))
+    if needs_servers and not (variables.DATABASE_URL and variables.REDIS_URL):
+        raise ImproperlyConfigured(NO_SERVERS)
     return variables
 
 

@@ -87,8 +87,8 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "api.middleware.conditional",
     "api.middleware.private",
-    "api.middleware.bounded",
     "api.middleware.same_origin",
+    "api.middleware.whole_forms",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -181,4 +181,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.TWIT_LOG_LEVEL},
+    "loggers": {"uvicorn.error": {"level": "ERROR"}},  # not a line for each invalid request
 }

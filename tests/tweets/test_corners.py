@@ -8,13 +8,11 @@ from typing import Any
 import httpx
 import pytest
 from django.db import OperationalError
-from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from rest_framework.test import APIClient
 
-from api.middleware import MAX_BODY_BYTES
 from tests.factories import TweetFactory, UserFactory
 from tests.site import Site
 from timelines.delivery.rounds import run_round
@@ -58,7 +56,6 @@ class AnyText(TestCase):
         ("<a/>", "application/xml", 415),
         ("hello", "text/plain", 415),
         ("hello", "nonsense", 415),
-        ("x" * (MAX_BODY_BYTES + 1), "application/json", 413),
     ],
 )
 def test_an_invalid_body_is_rejected_in_json(
@@ -183,20 +180,6 @@ def test_bodies_are_read_as_utf_8_whatever_charset_is_declared(site: Site, chars
     form = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
     posted = client.post("/tweets", content=b"message=%F0%9F%8C%99", headers=form)
     assert posted.json()["message"] == "🌙"
-
-
-def test_a_body_without_a_content_length_gets_a_411(site: Site) -> None:
-    pieces = iter([b'{"username": "ben", ', b'"password": "password of ben"}'])
-    response = site.client().post("/auth/login", content=pieces)
-    assert response.status_code == 411
-    assert list(response.json()) == ["detail"]
-
-
-@pytest.mark.django_db
-def test_the_admin_accepts_larger_bodies_up_to_a_limit(client: Client) -> None:
-    for size, status in ((100_000, 200), (3_000_000, 413)):
-        answer = client.post("/admin/login/", {"username": "x" * size, "password": "x"})
-        assert answer.status_code == status
 
 
 @pytest.mark.django_db

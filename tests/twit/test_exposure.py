@@ -20,12 +20,9 @@ from twit.local.net import free_port
 
 
 @contextmanager
-def granian(stack: Stack, host: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+def web_server(stack: Stack, host: str, **env: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host),
-            *("--port", str(free_port()), "twit.wsgi:application"),
-        ],
+        [sys.executable, "-m", "twit.web", "--host", host, "--port", str(free_port())],
         cwd=CHECKOUT,
         env=stack.env | {"TWIT_OPEN_API": "on"} | env,
         stdout=subprocess.PIPE,
@@ -38,11 +35,12 @@ def granian(stack: Stack, host: str, **env: str) -> Iterator[subprocess.Popen[st
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def test_an_open_api_refuses_to_start_on_a_public_address(stack: Stack) -> None:
-    with granian(stack, "0.0.0.0") as server:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_open_api_refuses_to_start_on_a_public_address(stack: Stack, host: str) -> None:
+    with web_server(stack, host) as server:
         output, _ = server.communicate(timeout=30)
     assert server.returncode != 0
-    assert "other machines can reach 0.0.0.0" in output
+    assert f"other machines can reach {host}" in output
     assert "TWIT_OPEN_API_ANYWHERE=on" in output
 
 
@@ -57,13 +55,53 @@ def test_an_open_api_refuses_to_start_on_a_public_address(stack: Stack) -> None:
 def test_an_open_api_starts_on_loopback_or_with_the_override_and_a_closed_one_anywhere(
     stack: Stack, host: str, env: dict[str, str]
 ) -> None:
-    with granian(stack, host, **env) as server:
+    with web_server(stack, host, **env) as server:
         assert server.stdout
-        output = "".join(takewhile(lambda line: "Started worker-1" not in line, server.stdout))
+        output = "".join(takewhile(lambda line: "Started parent" not in line, server.stdout))
         is_running = server.poll() is None
     assert is_running
     is_open = env.get("TWIT_OPEN_API") != "off"
     assert ("TWIT_OPEN_API is on: anybody who can reach this server" in output) == is_open
+
+
+# Sends a request that arrives at an address of the server, whichever program serves it.
+ARRIVE = """
+import asyncio, sys
+from twit.asgi import application
+
+async def send(message):
+    print(message.get("status") or message["body"].decode())
+
+scope = {
+    "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/",
+    "raw_path": b"/", "query_string": b"", "headers": [(b"host", b"localhost")], "state": {},
+    "client": ("192.0.2.7", 1), "server": (sys.argv[1], 80),
+}
+asyncio.run(application(scope, None, send))
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "env", "status"),
+    [
+        ("127.0.0.1", {}, "200"),
+        ("::1", {}, "200"),
+        ("192.0.2.1", {}, "403"),
+        ("2001:db8::1", {}, "403"),
+        ("192.0.2.1", {"TWIT_OPEN_API_ANYWHERE": "on"}, "200"),
+        ("192.0.2.1", {"TWIT_OPEN_API": "off"}, "200"),
+    ],
+)
+def test_an_open_api_refuses_requests_that_arrive_at_a_public_address(
+    stack: Stack, address: str, env: dict[str, str], status: str
+) -> None:
+    command = [sys.executable, "-c", ARRIVE, address]
+    env = stack.env | {"TWIT_OPEN_API": "on"} | env
+    sent = subprocess.run(
+        command, cwd=CHECKOUT, env=env, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.splitlines()
+    assert sent[0] == status
+    assert ('{"detail": "This open API serves only' in sent[1]) == (status == "403")
 
 
 def test_no_secret_is_logged(stack: Stack, site: Site) -> None:
@@ -71,7 +109,7 @@ def test_no_secret_is_logged(stack: Stack, site: Site) -> None:
     stack.env["DATABASE_URL"] = site.env["DATABASE_URL"]
     key = "the secret key of this very test"
     web = stack.start_web(
-        TWIT_OPEN_API="off", TWIT_LOG_LEVEL="DEBUG", SECRET_KEY=key, GRANIAN_LOG_ACCESS_ENABLED="1"
+        access_log=True, TWIT_OPEN_API="off", TWIT_LOG_LEVEL="DEBUG", SECRET_KEY=key
     )
     password = "password of ben"
     token = web.post("/auth/login", json={"username": "ben", "password": password}).json()["token"]

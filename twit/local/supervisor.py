@@ -121,9 +121,8 @@ class Up:
         beat_pid.unlink(missing_ok=True)  # a killed one may have left it
         commands = {
             "web": [
-                *(python, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK),
-                *("--port", str(self.port), "--workers", "2", "--blocking-threads", "4"),
-                *("--access-log", "twit.wsgi:application"),
+                *(python, "-m", "twit.web", "--host", LOOPBACK, "--port", str(self.port)),
+                *("--workers", "2", "--access-log"),
             ],
             "worker": [*celery, "worker", "-c", "2", "-n", worker_name, "-l", "info"],
             "beat": [

@@ -1,0 +1,25 @@
+"""The ASGI entry, which `python -m twit.web` serves: which application serves which path."""
+
+from contextlib import suppress
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+from twit.web import exposure
+from twit.web.messages import Gone, Refused
+from twit.web.shell import Shell
+from twit.wsgi import application as django_application
+
+django = Shell(django_application)  # serves all paths
+
+
+async def application(
+    scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Serve a request, or send the error of one that was refused."""
+    try:
+        if scope["server"]:
+            exposure.check(scope["server"][0])
+        with suppress(Gone):
+            await django(scope, receive, send)
+    except Refused as refused:
+        await refused.response.send(send)

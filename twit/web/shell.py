@@ -1,0 +1,118 @@
+"""Runs a WSGI application behind an ASGI server, in threads of its own."""
+
+import io
+import sys
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_to_bytes
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+from twit.web import bodies
+from twit.web.messages import Refused, Response
+from twit.web.threads import Threads
+
+THREADS = 4
+MAX_WAITING = 100  # requests for a thread
+RETRY_AFTER_SECONDS = "1"
+
+
+class Shell:
+    """An ASGI application. A request reaches `application` once its whole body has arrived.
+
+    The threads live as long as the process, because each has its own connections to Postgres and
+    Valkey.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self.application = application
+        self.threads = Threads(THREADS)
+        self.under_way = 0
+
+    async def __call__(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Serve a request. Raises Refused."""
+        body = await bodies.read(scope, receive)
+        if self.under_way >= THREADS + MAX_WAITING:
+            raise overloaded()
+        self.under_way += 1
+        has_to_wait = self.under_way > THREADS and not has_ended(scope)
+        try:
+            response = await self.threads.call(partial(self.respond, scope, body, has_to_wait))
+        finally:
+            self.under_way -= 1
+        await response.send(send)
+
+    def respond(self, scope: HTTPScope, body: bytes, has_waited: bool) -> Response:
+        """Return the whole response. Raises Refused if the client has left while it waited."""
+        if has_waited and has_ended(scope):
+            raise overloaded()
+        return call(self.application, environ(scope, body))
+
+
+def has_ended(scope: HTTPScope) -> bool:
+    """Return whether the client has closed the connection, or its side of it."""
+    return "has_ended" in scope["state"]
+
+
+def overloaded() -> Refused:
+    return Refused(503, "The server is overloaded.", retry_after=RETRY_AFTER_SECONDS)
+
+
+def environ(scope: HTTPScope, body: bytes) -> WSGIEnvironment:
+    """Return the request as WSGI has it.
+
+    Headers with underscores are dropped: WSGI can't tell `Content_Type` from `Content-Type`.
+    """
+    found: WSGIEnvironment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    if scope["server"]:
+        found["SERVER_NAME"], found["SERVER_PORT"] = scope["server"][0], str(scope["server"][1])
+    if scope["client"]:
+        found["REMOTE_ADDR"] = scope["client"][0]
+    for name, value in scope["headers"]:
+        if b"_" in name or name in (b"content-length", b"transfer-encoding"):
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        text = value.decode("latin-1")
+        if key in found:
+            separator = "; " if key == "HTTP_COOKIE" else ","
+            text = f"{found[key]}{separator}{text}"
+        found[key] = text
+    found.setdefault("HTTP_HOST", "")  # a missing one is an error; Django would take SERVER_NAME
+    return found
+
+
+def call(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
+    """Return the application's whole response."""
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        started[:] = status, headers
+
+    parts: Iterable[bytes] = application(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if close := getattr(parts, "close", None):
+            close()
+    status, headers = started
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return Response(int(status[:3]), encoded, body)
