@@ -1,6 +1,7 @@
 """Helpers that create, fill and read home timelines in tests."""
 
 from api.paging import Window
+from tests.factories import FollowFactory
 from timelines.delivery import rounds
 from timelines.lists import changes, store
 from timelines.lists.changes import Change
@@ -20,6 +21,14 @@ def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 
     assert token
     entries = [Entry(tweet_id, AUTHOR) for tweet_id in tweet_ids]
     assert store.finish_rebuild(reader_id, token, version=version, floor=floor, entries=entries)
+
+
+def add_followers(author: User, count: int) -> list[int]:
+    """Give the author new followers, each with a list. Return their ids."""
+    ids = [FollowFactory.create(followed=author).follower_id for _ in range(count)]
+    for reader_id in ids:
+        materialise(reader_id)
+    return ids
 
 
 def push(tweet_id: int, *reader_ids: int) -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import psycopg
-from django.db import connection
 from django.test import override_settings
 
+from tests.psql import connect
 from tests.valkey import client
 from timelines.delivery import rounds
 from timelines.delivery.rounds import Claim
@@ -72,14 +72,7 @@ class Worker:
     """A fan-out worker with its own database connection, which runs a round in steps."""
 
     def __init__(self) -> None:
-        known = connection.settings_dict
-        self.connection = psycopg.connect(
-            host=known["HOST"],
-            port=known["PORT"],
-            user=known["USER"],
-            password=known["PASSWORD"],
-            dbname=known["NAME"],
-        )
+        self.connection = connect()
         self.claims: list[Claim] = []
         self.outcomes: list[Outcome] | None = None
 

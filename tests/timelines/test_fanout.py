@@ -1,6 +1,6 @@
 """Fan-out rounds, which work through the outbox."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.test import Client
@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.factories import FollowFactory, TweetFactory, UserFactory
-from tests.timelines.lists import listed, materialise
+from tests.factories import TweetFactory, UserFactory
+from tests.timelines.lists import add_followers, listed, materialise
 from tests.timelines.machine import Worker
 from tests.valkey import client
 from timelines.delivery import rounds
@@ -20,29 +20,6 @@ from tweets.models import Tweet
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def worker(db: None) -> Iterator[Callable[[], Worker]]:
-    """worker() starts another worker with its own database connection."""
-    workers: list[Worker] = []
-
-    def start() -> Worker:
-        workers.append(Worker())
-        return workers[-1]
-
-    yield start
-    for started in workers:
-        started.die()
-        started.connection.close()
-
-
-def add_followers(author: User, count: int) -> list[int]:
-    """Give the author new followers, each with a list. Return their ids."""
-    ids = [FollowFactory.create(followed=author).follower_id for _ in range(count)]
-    for reader_id in ids:
-        materialise(reader_id)
-    return ids
 
 
 def test_a_round_delivers_many_tweets_at_once(ben: User, alyssa: User) -> None:
