@@ -125,6 +125,14 @@ def test_a_breaker_lets_one_trial_through_per_interval() -> None:
     assert breaker.lets_through()
 
 
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_tripped_breaker_does_not_outlive_its_test(turn: int) -> None:
+    breaker = valkey.server().breaker
+    assert breaker.lets_through()
+    breaker.interval_seconds = 3600
+    breaker.trip()
+
+
 def test_a_state_of_the_wrong_type_does_not_stop_deliveries(
     ben: User, alyssa: User, louis: User, list_size: Callable[..., None]
 ) -> None:
