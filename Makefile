@@ -1,12 +1,14 @@
 # `make up` and `make test` need only Python 3.11 or later. They install everything into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Ctrl-C would print a traceback while Python starts. twit.local unblocks it. macOS's env can't.
+HOLD_SIGINT = $$(env --block-signal=INT echo env --block-signal=INT 2>/dev/null)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: up test faults bench check format proto schema constraints clean
 
 up: .venv/local.stamp  ## run all parts on this machine until Ctrl-C
-	@exec $(BIN)/python -m twit.local
+	@exec $(HOLD_SIGINT) $(BIN)/python -m twit.local
 
 test: .venv/dev.stamp  ## run all tests except the faults
 	@exec $(BIN)/python -m pytest -n auto --ignore tests/faults

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,13 @@ def _start() -> None:
     _base = Path(tempfile.mkdtemp(prefix="twit-tests-"))
     _base.chmod(0o755)  # Postgres may have to run under another account
     variables = {"SECRET_KEY": "tests", "TWIT_OPEN_API": "on", "TWIT_HTTPS": "off", "DEBUG": "off"}
-    for name, server in (("DATABASE_URL", postgres), ("REDIS_URL", valkey)):
+    # Django creates each xdist worker's database.
+    start_postgres = partial(postgres.start, creates_databases=True)
+    for name, start in (("DATABASE_URL", start_postgres), ("REDIS_URL", valkey.start)):
         url = os.environ.get(f"TEST_{name}")
         if not url:
             home, log = _base / name, _base / f"{name}.log"
-            child, url = server.start(home, password="tests", log=log, durable=False)
+            child, url = start(home, password="tests", log=log, durable=False)
             _servers.append(child)
         variables[name] = url
     os.environ.update(variables)

@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from backends import address
 
 PERIODS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
-TESTS = {"TWIT_STORMS", "TWIT_PROTOCOL_EXAMPLES", "TWIT_PROTOCOL_STEPS"}  # read by tests only
+# Read by tests only.
+TESTS = {"TWIT_STORMS", "TWIT_MOMENTS", "TWIT_PROTOCOL_EXAMPLES", "TWIT_PROTOCOL_STEPS"}
 NO_SERVERS = (
     "no servers: run `make up` in this checkout, or set DATABASE_URL (Postgres) "
     "and REDIS_URL (Redis or Valkey)."

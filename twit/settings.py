@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+import twit.celery  # noqa: F401 (every Django process sends its tasks through this application)
 from twit import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent

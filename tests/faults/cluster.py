@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import redis
 
 from tests.proxy import Proxy
 from tests.stack import CHECKOUT, Stack, wait_until
-from twit.local import postgres, valkey
+from twit.local import postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
 
 SECRET = "faults"
@@ -24,12 +25,15 @@ USERS = 100
 class Cluster(Stack):
     """Durable Postgres and Valkey, a web server, two workers and the scheduler.
 
+    Like `make up`, it restarts web server, workers and scheduler when they end by themselves.
+
     If it is `proxied`, its processes reach both servers through proxies. `env` is theirs too.
     """
 
     def __init__(self, folder: Path, *, proxied: bool = False, **env: str) -> None:
         self.postgres_port, self.valkey_port, self.web_port = (free_port() for _ in range(3))
         self.folder = folder
+        self._children_lock, self._is_over = threading.RLock(), threading.Event()
         self.start_postgres()
         self.start_valkey()
         urls = self.database_url, self.redis_url
@@ -47,6 +51,8 @@ class Cluster(Stack):
         self.start_worker("one")
         self.start_worker("two")
         self.start_beat()
+        self._keeper = threading.Thread(target=self._restart_what_ends)
+        self._keeper.start()
 
     def start_postgres(self) -> None:
         self.postgres, self.database_url = postgres.start(
@@ -65,7 +71,30 @@ class Cluster(Stack):
             port=self.valkey_port,
         )
 
+    def _restart_what_ends(self) -> None:
+        while not self._is_over.wait(0.1):
+            with self._children_lock:
+                for child in self.children.values():
+                    child.restart_if_ended()
+
+    def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
+        with self._children_lock:
+            return super()._start(name, command, env)
+
+    def kill(self, name: str) -> None:
+        with self._children_lock:
+            super().kill(name)
+
+    def terminate(self, name: str) -> None:
+        """Send SIGTERM to the process, which is not started again and exits within 10 s."""
+        with self._children_lock:
+            child = self.children.pop(name)
+        child.process.send_signal(signal.SIGTERM)
+        child.process.wait(10)
+
     def stop(self) -> None:
+        self._is_over.set()
+        self._keeper.join()
         super().stop()
         for proxy in self.proxies:
             proxy.close()
@@ -126,10 +155,7 @@ def worker_killed(cluster: Cluster) -> None:
 
 def worker_terminated(cluster: Cluster) -> None:
     """Send SIGTERM to a worker, which exits by itself within 10 s. Start another."""
-    started = time.monotonic()
-    cluster.children["one"].process.send_signal(signal.SIGTERM)
-    cluster.children.pop("one").process.wait(10)
-    assert time.monotonic() - started < 10
+    cluster.terminate("one")
     cluster.start_worker("one")
 
 

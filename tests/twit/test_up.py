@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,93 +13,9 @@ import psycopg
 import pytest
 
 from tests.stack import CHECKOUT, wait_until
+from tests.up import ENV, READY, kill, processes_in, python, stop, up
 from twit.local import postgres
 from twit.local.net import free_port
-
-READY = "Ctrl-C stops it"
-ENV = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "TWIT_OPEN_API", "TWIT_HTTPS"}
-}
-
-
-@pytest.fixture
-def checkout() -> Iterator[Path]:
-    """A copy of the project's files, in a folder that any account can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="twit-up-"))
-    folder.chmod(0o755)
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
-    for file in filter(None, files.split("\0")):
-        target = folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / file, target)
-    yield folder
-    for pid in processes_in(folder):  # processes that a failed test left running
-        os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder)
-
-
-def up(checkout: Path, **env: str) -> tuple[subprocess.Popen[str], str]:
-    """Start Twit as `make up` does. Return the process, and its output until it was ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "twit.local"],
-        cwd=checkout,
-        env=ENV | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if READY in line:
-            break
-    return process, printed
-
-
-def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, cwd=checkout, env=ENV, check=False, capture_output=True, text=True
-    )
-
-
-def workers_in(folder: Path) -> list[int]:
-    return [
-        pid for pid, line in processes_in(folder).items() if "celery" in line and "worker" in line
-    ]
-
-
-def processes_in(folder: Path) -> dict[int, str]:
-    """Return the command lines, by process id, of all processes that run in the folder."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink().is_relative_to(folder):
-                found[int(process.name)] = (process / "cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has exited, or it belongs to another account
-    return found
-
-
-def stop(process: subprocess.Popen[str], checkout: Path, number: signal.Signals) -> None:
-    """Stop Twit with the signal. Check that no process, lock or environment file is left."""
-    process.send_signal(number)
-    assert process.wait(30) == 0
-    assert process.stdout is not None
-    process.stdout.close()
-    assert processes_in(checkout) == {}
-    assert not (checkout / ".twit/lock").exists()
-    assert not (checkout / ".twit/env").exists()
 
 
 def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
@@ -121,10 +35,7 @@ def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     counted = python(checkout, "manage.py", "shell", "-v0", "-c", "print(Tweet.objects.count())")
     assert counted.stdout.strip() == str(len(tweets)), counted.stderr
 
-    killed = workers_in(checkout)
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: set(workers_in(checkout)) - set(killed))
+    kill(checkout, "celery", "worker")
 
     stop(process, checkout, signal.SIGINT)
     for command in ("manage.py migrate", "-m celery -A twit worker"):

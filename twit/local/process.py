@@ -8,14 +8,24 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO
+
+from twit.local.files import open_private
+from twit.local.terminal import say
 
 READY_SECONDS = 60.0
-TOO_SOON_SECONDS = 5.0
+POLL_SECONDS = 0.05
+# How long a child that ends waits for its restart, for the first time, the second, and so on.
+RESTART_SECONDS = (0, 1, 2, 4, 8, 16, 30)
+WELL_SECONDS = 60.0  # after running this long, it starts with the first pause again
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+Pause = Callable[[float], None]  # sleeps for so many seconds; may raise to break off the waiting
+Account = tuple[int, int] | None  # the uid and gid to run as; None for this process's own
 
 
 class StepFailed(Exception):
@@ -30,82 +40,125 @@ class Child:
     """A process that is started at once, in a session of its own: Ctrl-C reaches only the parent.
 
     `stop_signal` makes it stop cleanly. On Linux the kernel also sends it when the parent dies for
-    any reason. `user` is the (uid, gid) to run as. The output is appended to `log`.
+    any reason. Its output is appended to `log`; without one it goes to the parent's output. The
+    log and all files that it creates are private to their owner.
     """
 
     name: str
     command: Sequence[str | Path]
-    log: Path
+    log: Path | None
     stop_signal: signal.Signals = signal.SIGTERM
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
-    user: tuple[int, int] | None = None
+    user: Account = None
     stdin: bytes = b""
-    replaced_at: float = float("-inf")
+    is_ready: bool = field(default=False, init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+    _restarts: int = field(default=0, init=False)
+    _restart_at: float | None = field(default=None, init=False)  # None while it runs
 
     def __post_init__(self) -> None:
-        self.process = self._spawn()
+        self._spawn()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> None:
+        if self.log is None:
+            self.process = self._popen(None)
+        else:
+            with open(self.log, "ab", opener=open_private) as output:
+                self.process = self._popen(output)
+        self._started_at, self._restart_at = time.monotonic(), None
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already
+            self.process.stdin.write(self.stdin)
+            self.process.stdin.close()
+
+    def _popen(self, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
         uid, gid = self.user or (None, None)
         before_exec = partial(_libc.prctl, _PR_SET_PDEATHSIG, self.stop_signal) if _libc else None
-        with self.log.open("ab") as output:
-            process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self.env,
-                cwd=self.cwd,
-                user=uid,
-                group=gid,
-                extra_groups=[] if self.user else None,
-                start_new_session=True,
-                preexec_fn=before_exec,  # noqa: PLW1509 (there are no threads)
-            )
-        assert process.stdin is not None
-        process.stdin.write(self.stdin)
-        process.stdin.close()
-        return process
+        return subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            env=self.env,
+            cwd=self.cwd,
+            user=uid,
+            group=gid,
+            extra_groups=[] if self.user else None,
+            umask=0o077,
+            start_new_session=True,
+            preexec_fn=before_exec,  # noqa: PLW1509 (there are no threads)
+        )
 
     def check_alive(self) -> None:
         """Raise StepFailed if it has ended."""
         if (code := self.process.poll()) is not None:
             raise StepFailed(f"{self.name} ended with code {code}", self.log)
 
-    def wait_for(self, check: Callable[[], object], *not_yet: type[Exception]) -> None:
+    def wait_for(
+        self, check: Callable[[], object], *not_yet: type[Exception], pause: Pause = time.sleep
+    ) -> None:
         """Return once `check` raises none of `not_yet`, or stop the child and raise StepFailed."""
         deadline = time.monotonic() + READY_SECONDS
         try:
-            while True:
+            while not self.is_ready:
                 self.check_alive()
                 try:
                     check()
-                    return
+                    self.is_ready = True
                 except not_yet as error:
                     if time.monotonic() > deadline:
                         late = f"{self.name} was not ready within {READY_SECONDS:.0f} s: {error}"
                         raise StepFailed(late, self.log) from error
-                time.sleep(0.05)
+                    pause(POLL_SECONDS)
         except BaseException:
             self.stop()
             raise
 
-    def replace(self) -> None:
-        """Start it again after it ended. Raises StepFailed if its replacement ended too soon."""
+    def restart_if_ended(self) -> None:
+        """Start it again if it has ended and its pause is over. Returns at once in any case."""
+        if (code := self.process.poll()) is None:
+            return
         now = time.monotonic()
-        if now - self.replaced_at < TOO_SOON_SECONDS:
-            self.check_alive()
-        with suppress(ProcessLookupError):  # its own children may still run
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process = self._spawn()
-        self.replaced_at = now
+        if self._restart_at is None:
+            self._kill_group()
+            if now - self._started_at > WELL_SECONDS:
+                self._restarts = 0
+            self._plan_restart(f"ended with code {code}")
+        elif now >= self._restart_at:
+            try:
+                self._spawn()
+            except OSError as error:  # no memory, no descriptors, a package being upgraded
+                self._plan_restart(f"did not start ({error})")
+
+    def _plan_restart(self, what: str) -> None:
+        seconds = RESTART_SECONDS[min(self._restarts, len(RESTART_SECONDS) - 1)]
+        self._restarts += 1
+        self._restart_at = time.monotonic() + seconds
+        when = f"in {seconds} s" if seconds else "now"
+        say(f"{self.name} {what} and starts again {when}; see {self.log}")
 
     def stop(self, seconds: float = 15.0) -> None:
-        """Ask it to stop. After `seconds` kill it, with all processes that it started."""
+        """Ask it to stop, and kill it after `seconds`. Kill what is left of its own children."""
+        if self._restart_at is not None:  # it has ended, and is not started again
+            return
         self.process.send_signal(self.stop_signal)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        self._kill_group()
+        self.process.wait()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS: not permitted on zombies
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+
+
+def run(child: Child, pause: Pause = time.sleep) -> None:
+    """Wait until the child ends by itself. Raises StepFailed unless it ends with code 0."""
+    try:
+        while child.process.poll() is None:
+            pause(POLL_SECONDS)
+        if child.process.returncode:
+            child.check_alive()
+    finally:
+        child.stop()

@@ -1,30 +1,29 @@
-"""Starts every part of Twit in order, and stops them in reverse order."""
+"""Starts every part of Twit in order, keeps them running, and stops them in reverse order."""
 
-import logging
 import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 import httpx
+import psycopg
 
 from twit import environment
-from twit.local import demo, postgres, process, valkey
+from twit.local import postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
 from twit.local.place import CHECKOUT, Occupied, Place
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from twit.local.process import Child, StepFailed
+from twit.local.signals import Stopped, StopSignals
+from twit.local.terminal import say, step
 
 
 def main() -> None:
-    """Run until Ctrl-C or SIGTERM. Exits with code 1 if a part fails."""
-    for number in STOP_SIGNALS:  # SIGINT too: shells start background jobs with it ignored
-        signal.signal(number, signal.default_int_handler)
+    """Run until Ctrl-C or SIGTERM. Exits with code 1 if a part does not become ready."""
+    signals = StopSignals()
     with environment.plain_exit():
         variables = environment.read(needs_secret=False)
     place = Place(CHECKOUT)
@@ -32,87 +31,94 @@ def main() -> None:
         lock = place.occupy()
     except Occupied as holder:
         sys.exit(f"twit is already running in this checkout: {holder}")
-    except PermissionError as error:
+    except OSError as error:
         sys.exit(f"twit: {error}; did another user run `make up` here?")
-    up = Up(place, variables.TWIT_PORT)
+    up = Up(place, variables.TWIT_PORT, signals.check)
     try:
         up.start()
         place.announce(lock, f"pid {os.getpid()}, {up.address}")
-        try:
-            demo.show(up.address)
-        except httpx.HTTPError as error:
-            raise process.StepFailed(str(error), place.logs / "web.log") from error
-        demo.show_addresses(up.address, up.admin_login, place)
+        up.show()
         up.serve()
-    except KeyboardInterrupt:
+    except Stopped:
         pass
-    except process.StepFailed as error:
-        print(f"FAILED\n{error}", file=sys.stderr)
-        print("Fix that and run `make up` again; nothing is lost.", file=sys.stderr)
+    except (StepFailed, OSError) as error:
+        say(f"FAILED\n{error}", file=sys.stderr)
+        say("Fix that and run `make up` again; nothing is lost.", file=sys.stderr)
         sys.exit(1)
     finally:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not strand a server
         up.stop()
         place.leave(lock)
 
 
 class Up:
-    """The running parts. `address` is the web server's, on `port` or, if that is busy, another."""
+    """The running parts. `address` is the web server's, on `port` or, if that is busy, another.
 
-    def __init__(self, place: Place, port: int) -> None:
-        self.place = place
-        self.children: list[process.Child] = []
+    `check` raises Stopped when the parts shall stop.
+    """
+
+    def __init__(self, place: Place, port: int, check: Callable[[], None]) -> None:
+        self.place, self.check = place, check
+        self.children: list[Child] = []
         self.port = free_port(port)
         self.address = f"http://{LOOPBACK}:{self.port}"
-        self.admin_login = ""
         if self.port != port:
-            print(f"Port {port} is busy: Twit uses {self.port} (set TWIT_PORT to choose another).")
+            say(f"Port {port} is busy: Twit uses {self.port} (set TWIT_PORT to choose another).")
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, after starting parts again that have ended. Raises Stopped.
+
+        A part that has never been ready is not started again: what waits for it gives up.
+        """
+        self.check()
+        for child in self.children:
+            if child.is_ready:
+                child.restart_if_ended()
+        time.sleep(seconds)
 
     def start(self) -> None:
-        """Start all parts, each before those that need it. Raises StepFailed."""
-        given = os.environ.get
+        """Start all parts, each before those that need it. Raises StepFailed and Stopped."""
         variables = {
-            "DATABASE_URL": given("DATABASE_URL") or self._start_server("Postgres", postgres.start),
-            "REDIS_URL": self._given_redis() or self._start_server("Valkey", valkey.start),
-            "SECRET_KEY": given("SECRET_KEY") or self.place.secret("django"),
-            "TWIT_OPEN_API": given("TWIT_OPEN_API") or "on",
+            "DATABASE_URL": self._given_database() or self._start("Postgres", postgres.start),
+            "REDIS_URL": self._given_redis() or self._start("Valkey", valkey.start),
+            "SECRET_KEY": os.environ.get("SECRET_KEY") or self.place.secret("django"),
+            "TWIT_OPEN_API": os.environ.get("TWIT_OPEN_API") or "on",
             "TWIT_HTTPS": "off",
             "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
         }
         self.place.publish(variables)
         os.environ.update(variables)
-        with _step("Tables"):
-            self._migrate()
-        with _step("Web server, worker, scheduler"):
+        with step("Tables"):
+            self._demo("load", log=self.place.logs / "tables.log")
+        with step("Web server, worker, scheduler"):
             self._start_processes()
 
-    def _start_server(self, name: str, start: Callable[..., tuple[process.Child, str]]) -> str:
+    def _start(self, name: str, start: Callable[..., tuple[Child, str]]) -> str:
         folder, log = self.place.root / name.lower(), self.place.logs / f"{name.lower()}.log"
-        with _step(name):
-            child, url = start(folder, password=self.place.secret(folder.name), log=log)
+        with step(name):
+            password = self.place.secret(folder.name)
+            child, url = start(folder, password=password, log=log, pause=self.pause)
             self.children.append(child)
+        return url
+
+    def _given_database(self) -> str | None:
+        if url := os.environ.get("DATABASE_URL"):
+            with step("DATABASE_URL"):
+                try:
+                    psycopg.connect(url, connect_timeout=5).close()
+                except psycopg.OperationalError as error:
+                    raise StepFailed(str(error)) from error
         return url
 
     def _given_redis(self) -> str | None:
         if url := os.environ.get("REDIS_URL"):
-            with _step("REDIS_URL"):
+            with step("REDIS_URL"):
                 valkey.ping(url)
         return url
 
-    def _migrate(self) -> None:
-        import django
-        from django.core.management import call_command
-        from django.db import OperationalError
-
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
-        django.setup()
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # not one line per request
-        try:
-            call_command("migrate", verbosity=0)
-        except OperationalError as error:
-            raise process.StepFailed(f"DATABASE_URL: {error}") from error
-        self.admin_login = demo.load(self.place)
+    def _demo(self, *arguments: str, log: Path | None) -> None:
+        """Run a step that needs Django. It has its own process, so that it can be broken off."""
+        command = [sys.executable, "-m", "twit.local.demo", *arguments]
+        process.run(Child(f"The step `{arguments[0]}`", command, log, cwd=CHECKOUT), self.pause)
 
     def _start_processes(self) -> None:
         python, celery = sys.executable, (sys.executable, "-m", "celery", "-A", "twit")
@@ -130,45 +136,40 @@ class Up:
                 *("--schedule", str(self.place.root / "beat-schedule")),
             ],
         }
+        log_before = _size(self.place.logs / "worker.log")
         for name, command in commands.items():
             log = self.place.logs / f"{name}.log"
-            self.children.append(process.Child(name, command, log=log, cwd=CHECKOUT))
+            self.children.append(Child(name, command, log=log, cwd=CHECKOUT))
         web, worker, beat = self.children[-3:]
-        web.wait_for(partial(_check_api, self.address), httpx.HTTPError)
-        worker.wait_for(partial(_check_worker, worker_name), TimeoutError)
-        beat.wait_for(beat_pid.stat, FileNotFoundError)
+        web.wait_for(partial(_check_api, self.address), httpx.HTTPError, pause=self.pause)
+        is_ready = partial(_check_worker, self.place.logs / "worker.log", log_before)
+        worker.wait_for(is_ready, LookupError, pause=self.pause)
+        beat.wait_for(beat_pid.stat, FileNotFoundError, pause=self.pause)
+
+    def show(self) -> None:
+        """Show one delivery, and print the addresses. Raises StepFailed and Stopped."""
+        self._demo("show", self.address, log=None)
 
     def serve(self) -> NoReturn:
-        """Start parts again that end. Raises StepFailed if one keeps ending."""
-        from django.db import connections
-
-        connections.close_all()
+        """Keep the parts running. Raises Stopped."""
         while True:
-            for child in self.children:
-                if child.process.poll() is not None:
-                    print(f"{child.name} ended and starts again; see {child.log}", flush=True)
-                    child.replace()
-            time.sleep(0.5)
+            self.pause(0.1)
 
     def stop(self) -> None:
         for child in reversed(self.children):
             child.stop()
 
 
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    print(f"{name} ".ljust(34, "."), end=" ", flush=True)
-    started = time.monotonic()
-    yield
-    print(f"ready ({time.monotonic() - started:.1f} s)", flush=True)
-
-
 def _check_api(address: str) -> None:
     httpx.get(f"{address}/tweets?limit=1", trust_env=False).raise_for_status()
 
 
-def _check_worker(name: str) -> None:
-    from twit.celery import app
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
-    if not app.control.ping(destination=[name], limit=1, timeout=0.5):
-        raise TimeoutError("it does not answer a ping through the broker")
+
+def _check_worker(log: Path, start: int) -> None:
+    with log.open("rb") as lines:
+        lines.seek(start)
+        if b" ready.\n" not in lines.read():
+            raise LookupError("it is not connected to the broker")

