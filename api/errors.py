@@ -15,6 +15,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
+from api.limits import Exceeded
+
 RETRY_AFTER_SECONDS = 1
 # What psycopg does not count among its operational errors, although a later try may succeed: the
 # server is a replica now, or it ended a transaction of a process that stood still.
@@ -28,6 +30,8 @@ def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """
     if is_unavailable(error):
         return unavailable()
+    if isinstance(error, Exceeded):
+        context["view"].headers |= error.usage.headers()
     response = exception_handler(error, context)
     if response is not None:
         response.data = shaped(response.data)

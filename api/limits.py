@@ -2,19 +2,29 @@
 
 import math
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from api import access
+from api.addresses import counted_address
 from backends import valkey
 
 LOGINS = "logins"
 # Requests, and the seconds of their window.
 DEFAULTS = {"posts": (300, 3 * 3600), "requests": (900, 900), LOGINS: (10, 900)}
+
+
+class Exceeded(Throttled):
+    """A 429 with Retry-After and the headers of the usage."""
+
+    def __init__(self, usage: "Usage") -> None:
+        super().__init__(wait=usage.seconds_left)
+        self.usage = usage
 
 
 class Usage(NamedTuple):
@@ -23,6 +33,24 @@ class Usage(NamedTuple):
     limit: int  # requests in all
     remaining: int
     seconds_left: int
+
+    @classmethod
+    def of(cls, limit: int, used: int, milliseconds_left: int) -> "Usage":
+        """Return the usage of a window after `used` requests."""
+        return cls(limit, limit - used, max(1, math.ceil(milliseconds_left / 1000)))
+
+    def check(self) -> None:
+        """Raise Exceeded if the limit is exceeded."""
+        if self.remaining < 0:
+            raise Exceeded(self)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that report it. X-RateLimit-Reset is in seconds since 1970."""
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(max(self.remaining, 0)),
+            "X-RateLimit-Reset": str(int(time.time()) + self.seconds_left),
+        }
 
 
 def rate(scope: str) -> tuple[int, int] | None:
@@ -36,8 +64,18 @@ def rate(scope: str) -> tuple[int, int] | None:
     return None if access.is_open() and scope != LOGINS else DEFAULTS[scope]
 
 
-def count(scope: str, counters: Sequence[str], by: int = 1) -> Usage | None:
-    """Add to every counter. Return the usage of the fullest, or None if nothing is limited.
+def key(scope: str, kind: str, counted: str | int) -> str:
+    """Return the key of a counter. Users, addresses and other kinds don't share keys."""
+    return f"limit:{scope}:{kind}:{counted}"
+
+
+def counting(counter: str, seconds: int) -> list[valkey.Command]:
+    """Return the commands that count once. Replies: the count, 0 or 1, milliseconds left."""
+    return [("INCR", counter), ("EXPIRE", counter, seconds, "NX"), ("PTTL", counter)]
+
+
+def count(scope: str, counter: str) -> Usage | None:
+    """Count once. Return the usage, or None if nothing is limited.
 
     Without Redis nothing is limited, because serving is more important.
     """
@@ -45,45 +83,31 @@ def count(scope: str, counters: Sequence[str], by: int = 1) -> Usage | None:
     if limit is None:
         return None
     most, seconds = limit
-    commands: list[valkey.Command] = []
-    for key in counters:
-        commands += [("INCRBY", key, by), ("EXPIRE", key, seconds, "NX"), ("PTTL", key)]
     try:
         with valkey.server().connection() as connection:
-            answers = cast("list[int]", connection.ask(*commands))
+            replies = connection.ask(*counting(counter, seconds))
     except valkey.Unavailable:
         return None
-    milliseconds = max(answers[2::3])
-    return Usage(most, most - max(answers[::3]), max(1, math.ceil(milliseconds / 1000)))
+    used, _, milliseconds = cast("list[int]", replies)
+    return Usage.of(most, used, milliseconds)
+
+
+def count_address(scope: str, request: HttpRequest | Request) -> Usage | None:
+    """Count the request against its address, as `count` does."""
+    return count(scope, key(scope, "address", counted_address(request)))
 
 
 class Limit(BaseThrottle):
-    """The limit of the view's `throttle_scope`, and the headers that report its usage.
-
-    X-RateLimit-Limit and -Remaining count requests; -Reset is in seconds since 1970.
-    """
-
-    scope = ""  # for subclasses
-    seconds_left = 0
+    """The limit of the view's `throttle_scope`, and the headers that report its usage."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count the request and return whether it is within its limit."""
-        scope = self.scope or getattr(view, "throttle_scope", "requests")
-        usage = count(scope, self.counters(scope, request))
-        if usage is None:
-            return True
-        self.seconds_left = usage.seconds_left
-        view.headers |= {
-            "X-RateLimit-Limit": str(usage.limit),
-            "X-RateLimit-Remaining": str(max(usage.remaining, 0)),
-            "X-RateLimit-Reset": str(int(time.time()) + usage.seconds_left),
-        }
-        return usage.remaining >= 0
-
-    def counters(self, scope: str, request: Request) -> list[str]:
-        """Return the keys that count the request: its user's, or the address's if nobody's."""
-        return [f"limit:{scope}:{request.user.pk or self.get_ident(request)}"]
-
-    def wait(self) -> float:
-        """Return the seconds until the window ends, for Retry-After."""
-        return self.seconds_left
+        """Count the request. Raises Exceeded."""
+        scope = getattr(view, "throttle_scope", "requests")
+        if request.user.pk:
+            usage = count(scope, key(scope, "user", request.user.pk))
+        else:
+            usage = count_address(scope, request)
+        if usage:
+            view.headers |= usage.headers()
+            usage.check()
+        return True

@@ -19,6 +19,7 @@ from tests.site import Site
 from tests.stack import Stack
 from tests.valkey import client
 from timelines.lists import store
+from users import authentication
 from users.models import Follow, User
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # silences a line per request
@@ -27,9 +28,10 @@ hypothesis.settings.load_profile("twit")
 
 
 @pytest.fixture(autouse=True)
-def _fresh_valkey() -> None:
-    """Empty the test's Valkey database, and reset the connections and the circuit breaker."""
+def _fresh_valkey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty the test's Valkey database, and what the process remembers of it."""
     server_at.cache_clear()
+    monkeypatch.setattr(authentication, "invalid_tokens", authentication.InvalidTokens())
     client().flushdb()
 
 

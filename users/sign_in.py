@@ -1,23 +1,22 @@
 """Signing in and out by token."""
 
 import knox.views
-from django.contrib.auth import authenticate
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from drf_spectacular.utils import extend_schema_view
-from knox.models import AuthToken
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from api.fields import ID, TextField
-from api.limits import LOGINS, Limit, count
+from api.limits import LOGINS
 from api.schema import described
-from users.authentication import TokenAuthentication
-from users.logins import LoginLimit
+from users import logins, tokens
+from users.authentication import SCHEME, TokenAuthentication
+from users.models import User
 
 
 class LoginSerializer(serializers.Serializer[None]):
@@ -26,6 +25,10 @@ class LoginSerializer(serializers.Serializer[None]):
     example = {"username": "ben", "password": "a secret"}
     username = TextField(max_length=150, help_text="The user's name.")
     password = TextField(max_length=1000, trim_whitespace=False, help_text="The user's password.")
+
+    def validate_username(self, username: str) -> str:
+        """Return the name in the form in which Django's own forms store names."""
+        return User.normalize_username(username)
 
 
 class Token(serializers.Serializer[None]):
@@ -37,6 +40,12 @@ class Token(serializers.Serializer[None]):
     userId = serializers.RegexField(ID, help_text="The id of the token's user.")  # noqa: N815
 
 
+class LoginFailed(AuthenticationFailed):
+    """A 401 that doesn't tell what is wrong."""
+
+    default_detail = "There is no active user with that name and password."
+
+
 class LoginView(APIView):
     """Sign in."""
 
@@ -44,24 +53,27 @@ class LoginView(APIView):
     permission_classes = [AllowAny]
     serializer_class = LoginSerializer
 
-    def get_throttles(self) -> list[BaseThrottle]:
-        """Return the limit that applies: other methods are no login attempts."""
-        return [LoginLimit() if self.request.method == "POST" else Limit()]
+    @property
+    def throttle_scope(self) -> str:
+        """The rate limit that applies: other methods are no login attempts."""
+        return LOGINS if self.request.method == "POST" else "requests"
 
     def get_authenticate_header(self, request: Request) -> str:
         """Return the scheme, without which DRF would answer 403 instead of 401."""
-        return "Token"
+        return SCHEME
 
     @described(summary="Sign in", takes=LoginSerializer, returns=Token, errors=[400, 401])
     def post(self, request: Request) -> Response:
         """Exchange a user's name and password for a token."""
         serializer = LoginSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = authenticate(request._request, **serializer.validated_data)
+        user = logins.sign_in(request._request, **serializer.validated_data)
         if user is None:
-            raise AuthenticationFailed("There is no active user with that name and password.")
-        count(LOGINS, LoginLimit().counters(LOGINS, request), by=-1)  # forgive it
-        token, secret = AuthToken.objects.create(user)
+            raise LoginFailed
+        try:
+            token, secret = tokens.issue(user, settings.REST_KNOX["TOKEN_TTL"])
+        except User.DoesNotExist:
+            raise LoginFailed from None
         user_logged_in.send(type(user), request=request._request, user=user)
         body = {"token": secret, "expiry": token.expiry, "userId": str(user.pk)}
         return Response(body, headers={"Cache-Control": "no-store"})

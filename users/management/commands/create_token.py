@@ -3,8 +3,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from knox.models import AuthToken
 
+from users import tokens
 from users.models import User
 
 
@@ -28,6 +28,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {username!r}.") from None
         if days < 1:
             raise CommandError("--days: at least 1 is needed.")
-        instance, token = AuthToken.objects.create(user, expiry=timedelta(days=days))
+        instance, token = tokens.issue(user, timedelta(days=days))
         self.stderr.write(f"For {username}, until {instance.expiry:%Y-%m-%d %H:%M} UTC:")
-        return str(token)
+        return token
