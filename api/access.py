@@ -1,5 +1,6 @@
 """Who may do what: the one place that tells an open API from one that asks for tokens."""
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -7,6 +8,8 @@ from django.http import HttpRequest
 from django.utils.http import is_same_domain
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
+
+log = logging.getLogger("twit.access")
 
 
 def is_open() -> bool:
@@ -44,9 +47,15 @@ class Guarded:
         return [] if is_open() else super().get_permissions()  # type: ignore[misc]
 
 
-def check_acts_for(request: Request, user_id: int, what: str) -> None:
-    """Raise PermissionDenied unless the API is open or the request is by that user or staff."""
-    if is_open():
+def check_acts_for(request: Request, user_id: int, what: str, permission: str) -> None:
+    """Raise PermissionDenied unless the API is open or the request is by that user.
+
+    Others need Django's permission, such as "tweets.add_tweet", and each use of it is logged.
+    """
+    if is_open() or request.user.pk == user_id:
         return
-    if request.user.pk != user_id and not request.user.is_staff:
-        raise PermissionDenied(f"Only user {user_id} and staff may {what}.")
+    if not request.user.has_perm(permission):
+        raise PermissionDenied(
+            f"Only user {user_id} and users with the permission {permission} may {what}."
+        )
+    log.info("User %s acts for user %s (%s): %s", request.user.pk, user_id, permission, what)

@@ -23,7 +23,7 @@ PROBLEMS = {
     413: "The body is longer than any valid one.",
     415: "The body is neither JSON nor a form.",
     422: "The Idempotency-Key was used for another tweet.",
-    429: "Too many requests, or too many failed logins.",
+    429: "Too many requests, or too many logins.",
     503: "The database is not available, or the server is overloaded.",
 }
 

@@ -6,10 +6,14 @@ import httpx
 
 from tests.stack import Stack
 
-# Creates a staff user, sets every user's password, and prints an expired token of ben.
+# Creates two users, sets every user's password, and prints an expired token of ben.
 PREPARE = """
 from datetime import timedelta
+from django.contrib.auth.models import Permission
 User.objects.create_user("staff", is_staff=True)
+User.objects.create_user("moderator").user_permissions.set(
+    Permission.objects.filter(codename__in=["add_tweet", "delete_tweet", "view_follow"])
+)
 for user in User.objects.all():
     user.set_password(f"password of {user.username}")
     user.save()
@@ -19,7 +23,10 @@ UNLIMITED = {f"TWIT_LIMIT_{name}": "off" for name in ("POSTS", "REQUESTS", "LOGI
 
 
 class Site(Stack):
-    """A server with the demo's users and a user "staff". Passwords are "password of <username>"."""
+    """A server with the demo's users, and two more. Passwords are "password of <username>".
+
+    "staff" may use the admin. "moderator" may act for others.
+    """
 
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         super().__init__(folder, database_url, redis_url)

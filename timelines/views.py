@@ -31,7 +31,7 @@ class HomeTimelineViewSet(access.Guarded, ViewSet):
     def retrieve(self, request: Request, user_id: str) -> Response:
         """Return one page of the user's home timeline, newest first."""
         reader_id = path_id(user_id, "user")
-        access.check_acts_for(request, reader_id, "read this home timeline")
+        access.check_acts_for(request, reader_id, "read this home timeline", "users.view_follow")
         window = Window.from_query(request.query_params)
         try:
             page = home_page(reader_id, window)

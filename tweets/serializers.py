@@ -30,8 +30,8 @@ class NewTweetSerializer(serializers.Serializer[Tweet]):
     userId = IdField(  # noqa: N815 (the API's own name)
         source="author_id",
         required=False,
-        help_text="The author. By default the user whose token it is; staff may name anybody. An "
-        "open API requires it.",
+        help_text="The author. By default the user whose token it is; users with the permission "
+        "tweets.add_tweet may name anybody. An open API requires it.",
     )
     message = TextField(
         max_length=MESSAGE_MAX_CODE_POINTS,

@@ -71,7 +71,7 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
         posted = new_tweet(access.is_open()).run_validation(request.data)
         message: str = posted["message"]
         author_id: int = posted.get("author_id", request.user.pk)
-        access.check_acts_for(request, author_id, "post as this user")
+        access.check_acts_for(request, author_id, "post as this user", "tweets.add_tweet")
         key = request.headers.get(HEADER)
         if key is None:
             tweet = post(author_id=author_id, message=message)
@@ -104,7 +104,8 @@ class TweetViewSet(access.Guarded, GenericViewSet[Tweet]):
         tweet = Tweet.objects.filter(pk=wanted).first()
         if tweet is None:
             raise no_such("tweet", wanted)
-        access.check_acts_for(request, tweet.author_id, "delete this tweet")
+        what = f"delete tweet {wanted}"
+        access.check_acts_for(request, tweet.author_id, what, "tweets.delete_tweet")
         tweet.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 

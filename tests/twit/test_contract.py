@@ -41,7 +41,7 @@ def test_an_open_server_conforms_to_the_schema(stack: Stack, tmp_path: Path) -> 
     assert "Tested: 10" in run_schemathesis(stack, tmp_path)
 
 
-@pytest.mark.parametrize("username", ["ben", "staff", None])
+@pytest.mark.parametrize("username", ["ben", "moderator", None])
 def test_a_server_that_requires_tokens_conforms_to_the_schema(
     site: Site, tmp_path: Path, username: str | None
 ) -> None:

@@ -1,34 +1,42 @@
 """Who may do what on a server that requires tokens, over HTTP."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from tests.factories import TweetFactory
 from tests.site import Site
+from users.models import User
+from users.tokens import issue
 
-# No token; ben, who owns the timeline and the tweet; alyssa; staff; ben with two invalid tokens.
-WHO = ("anonymous", "owner", "other", "staff", "expired", "revoked")
+# No token; ben, who owns the timeline and the tweet; alyssa; a user of the admin; a user with the
+# permissions to act for others; ben with two invalid tokens.
+WHO = ("anonymous", "owner", "other", "staff", "moderator", "expired", "revoked")
 HELLO = {"message": "hello"}
 CREDENTIALS = {"username": "ben", "password": "password of ben"}
 MATRIX: list[tuple[str, Any, tuple[int, ...]]] = [
-    ("GET /", None, (200, 200, 200, 200, 200, 200)),
-    ("GET /schema", None, (200, 200, 200, 200, 200, 200)),
-    ("GET /docs", None, (200, 200, 200, 200, 200, 200)),
-    ("GET /tweets", None, (200, 200, 200, 200, 401, 401)),
-    ("GET /tweets/{tweet}", None, (200, 200, 200, 200, 401, 401)),
-    ("GET /tweets/user/{ben}", None, (200, 200, 200, 200, 401, 401)),
-    ("GET /tweets/followed/{ben}", None, (401, 200, 403, 200, 401, 401)),
-    ("GET /tweets/followed/999999", None, (401, 403, 403, 404, 401, 401)),
-    ("POST /tweets", HELLO, (401, 201, 201, 201, 401, 401)),
-    ("POST /tweets", HELLO | {"userId": "{ben}"}, (401, 201, 403, 201, 401, 401)),
-    ("POST /tweets", HELLO | {"userId": "999999"}, (401, 403, 403, 400, 401, 401)),
-    ("DELETE /tweets/{tweet}", None, (401, 204, 403, 204, 401, 401)),
-    ("DELETE /tweets/999999", None, (401, 404, 404, 404, 401, 401)),
-    ("OPTIONS /tweets", None, (200, 200, 200, 200, 401, 401)),
-    ("POST /auth/login", CREDENTIALS, (200, 200, 200, 200, 200, 200)),
-    ("POST /auth/logout", {}, (401, 204, 204, 204, 401, 401)),
-    ("POST /auth/logoutall", {}, (401, 204, 204, 204, 401, 401)),
+    ("GET /", None, (200, 200, 200, 200, 200, 200, 200)),
+    ("GET /schema", None, (200, 200, 200, 200, 200, 200, 200)),
+    ("GET /docs", None, (200, 200, 200, 200, 200, 200, 200)),
+    ("GET /tweets", None, (200, 200, 200, 200, 200, 401, 401)),
+    ("GET /tweets/{tweet}", None, (200, 200, 200, 200, 200, 401, 401)),
+    ("GET /tweets/user/{ben}", None, (200, 200, 200, 200, 200, 401, 401)),
+    ("GET /tweets/followed/{ben}", None, (401, 200, 403, 403, 200, 401, 401)),
+    ("GET /tweets/followed/999999", None, (401, 403, 403, 403, 404, 401, 401)),
+    ("POST /tweets", HELLO, (401, 201, 201, 201, 201, 401, 401)),
+    ("POST /tweets", HELLO | {"userId": "{ben}"}, (401, 201, 403, 403, 201, 401, 401)),
+    ("POST /tweets", HELLO | {"userId": "999999"}, (401, 403, 403, 403, 400, 401, 401)),
+    ("DELETE /tweets/{tweet}", None, (401, 204, 403, 403, 204, 401, 401)),
+    ("DELETE /tweets/999999", None, (401, 404, 404, 404, 404, 401, 401)),
+    ("OPTIONS /tweets", None, (200, 200, 200, 200, 200, 401, 401)),
+    ("POST /auth/login", CREDENTIALS, (200, 200, 200, 200, 200, 200, 200)),
+    ("POST /auth/logout", {}, (401, 204, 204, 204, 204, 401, 401)),
+    ("POST /auth/logoutall", {}, (401, 204, 204, 204, 204, 401, 401)),
 ]
 
 
@@ -42,6 +50,7 @@ def tokens(site: Site) -> dict[str, str | None]:
         "owner": site.login("ben"),
         "other": site.login("alyssa"),
         "staff": site.login("staff"),
+        "moderator": site.login("moderator"),
         "expired": site.expired_token,
         "revoked": revoked,
     }
@@ -67,8 +76,8 @@ def test_each_request_gets_the_status_code_of_the_matrix(
     assert dict(zip(WHO, found, strict=True)) == dict(zip(WHO, expected, strict=True))
 
 
-def test_the_author_is_the_sender_unless_staff_name_another(site: Site) -> None:
-    for sender, author, expected in (("ben", None, "ben"), ("staff", "alyssa", "alyssa")):
+def test_the_author_is_the_sender_unless_a_moderator_names_another(site: Site) -> None:
+    for sender, author, expected in (("ben", None, "ben"), ("moderator", "alyssa", "alyssa")):
         body = dict(HELLO)
         if author:
             mine = site.client(site.login(author)).post("/tweets", json=HELLO).json()
@@ -114,23 +123,116 @@ def test_create_token_prints_a_valid_token(site: Site) -> None:
     assert site.client(token).get("/tweets").status_code == 200
 
 
-def test_staff_can_find_and_revoke_tokens_in_the_admin(site: Site) -> None:
-    site.run("User.objects.filter(username='staff').update(is_superuser=True)")
+def test_a_superuser_can_find_and_revoke_tokens_in_the_admin(site: Site) -> None:
+    site.run("User.objects.create_superuser('root', password='password of root')")
     token = site.login("louis")
+    louis_id = site.run("print(User.objects.get(username='louis').pk)")
     browser = site.client()
     page = browser.get("/admin/login/").text
     csrf = browser.cookies["csrftoken"]
     assert "password" in page
     answer = browser.post(
-        "/admin/login/?next=/admin/knox/authtoken/",
-        data={"username": "staff", "password": "password of staff", "csrfmiddlewaretoken": csrf},
+        f"/admin/login/?next=/admin/knox/authtoken/?user__id__exact={louis_id}",
+        data={"username": "root", "password": "password of root", "csrfmiddlewaretoken": csrf},
     )
     listing = browser.get(answer.headers["location"]).text
     assert "louis" in listing
-    digest = site.run("print(AuthToken.objects.get(user__username='louis').digest)")
+    digest = site.run(
+        "print(AuthToken.objects.filter(user__username='louis').latest('created').pk)"
+    )
     answer = browser.post(
         f"/admin/knox/authtoken/{digest}/delete/",
         data={"post": "yes", "csrfmiddlewaretoken": browser.cookies["csrftoken"]},
     )
     assert answer.status_code == 302
     assert site.client(token).get("/tweets").status_code == 401
+
+
+@pytest.fixture
+def eva_acts_for_ben(settings: Settings, ben: User, eva: User) -> Callable[[str], tuple[int, str]]:
+    """Return a function that sends a request by eva about ben: its status code and detail."""
+    settings.TWIT_OPEN_API = False
+    settings.TWIT_LIMITS = {"posts": None, "requests": None, "logins": None}
+    _, token = issue(eva, timedelta(days=1))
+
+    def send(action: str) -> tuple[int, str]:
+        tweet = TweetFactory.create(author=ben)
+        client = APIClient(headers={"authorization": f"Token {token}"})
+        if action == "post":
+            response = client.post("/tweets", {"userId": ben.pk, "message": "hi"}, format="json")
+        elif action == "delete":
+            response = client.delete(f"/tweets/{tweet.pk}")
+        else:
+            response = client.get(f"/tweets/followed/{ben.pk}")
+        return response.status_code, "" if response.status_code < 300 else response.json()["detail"]
+
+    return send
+
+
+ACTIONS = {
+    "post": ("tweets.add_tweet", 201),
+    "delete": ("tweets.delete_tweet", 204),
+    "read": ("users.view_follow", 200),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("granted", ["user", "group"])
+@pytest.mark.parametrize("allowed", ACTIONS)
+def test_each_way_to_act_for_another_needs_its_own_permission(
+    eva_acts_for_ben: Callable[[str], tuple[int, str]], eva: User, allowed: str, granted: str
+) -> None:
+    codename = ACTIONS[allowed][0].partition(".")[2]
+    permission = Permission.objects.get(codename=codename)
+    if granted == "user":
+        eva.user_permissions.add(permission)
+    else:
+        eva.groups.add(Group.objects.create(name="moderators"))
+        eva.groups.get().permissions.add(permission)
+    for action, (needed, success) in ACTIONS.items():
+        status, detail = eva_acts_for_ben(action)
+        assert status == (success if action == allowed else 403)
+        assert action == allowed or f"users with the permission {needed}" in detail
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_staff_without_permissions_act_only_for_themselves(
+    eva_acts_for_ben: Callable[[str], tuple[int, str]], eva: User, action: str
+) -> None:
+    User.objects.filter(pk=eva.pk).update(is_staff=True)
+    assert eva_acts_for_ben(action)[0] == 403
+    User.objects.filter(pk=eva.pk).update(is_superuser=True)
+    assert eva_acts_for_ben(action)[0] == ACTIONS[action][1]
+
+
+@pytest.mark.django_db
+def test_the_log_says_who_acted_for_whom(
+    eva_acts_for_ben: Callable[[str], tuple[int, str]],
+    ben: User,
+    eva: User,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def logged() -> list[str]:
+        return [entry.getMessage() for entry in caplog.records if entry.name == "twit.access"]
+
+    eva_acts_for_ben("post")
+    assert not logged()
+    User.objects.filter(pk=eva.pk).update(is_superuser=True)
+    eva_acts_for_ben("post")
+    assert logged() == [
+        f"User {eva.pk} acts for user {ben.pk} (tweets.add_tweet): post as this user"
+    ]
+
+
+@pytest.mark.django_db
+def test_reading_ones_own_timeline_looks_up_no_permissions(
+    settings: Settings, eva: User, statements: Callable[[], int]
+) -> None:
+    settings.TWIT_OPEN_API = False
+    _, token = issue(eva, timedelta(days=1))
+    client = APIClient(headers={"authorization": f"Token {token}"})
+    client.get(f"/tweets/followed/{eva.pk}")  # builds the list
+    statements()
+    client.get(f"/tweets/followed/{eva.pk}")
+    assert statements() == 2  # the token, and the page

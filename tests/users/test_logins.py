@@ -241,7 +241,7 @@ def test_a_login_gets_a_503_at_once_while_another_waits(
 def server(site: Site, folder: Path, limit: str) -> Iterator[Stack]:
     """A server with a limit of logins, on the shared site's database."""
     running = Stack(folder, site.env["DATABASE_URL"], site.env["REDIS_URL"])
-    running.start_web(threads=8, TWIT_OPEN_API="off", TWIT_LIMIT_LOGINS=limit)
+    running.start_web(TWIT_OPEN_API="off", TWIT_LIMIT_LOGINS=limit)
     try:
         yield running
     finally:

@@ -66,9 +66,9 @@ def show_delivery(address: str) -> None:
     followers = dict(follows.values_list("follower_id", "follower__username")[:10])
     if not followers:  # the database holds other data
         return
-    # With token access only staff may post as ben and read his followers' timelines.
-    staff = User.objects.filter(is_superuser=True).order_by("pk").first()
-    _, token = AuthToken.objects.create(staff, expiry=timedelta(minutes=1))
+    # With token access a superuser may post as ben and read his followers' timelines.
+    superuser = User.objects.filter(is_superuser=True).order_by("pk").first()
+    _, token = AuthToken.objects.create(superuser, expiry=timedelta(minutes=1))
     bearer = {"Authorization": f"Token {token}"}
     with httpx.Client(base_url=address, headers=bearer, trust_env=False) as client:
         _show_arrivals(client, follows[0].followed_id, followers)
