@@ -53,7 +53,7 @@ def running() -> Iterator[Running]:
 
 def test_a_web_server_that_is_killed_again_and_again_is_started_again(running: Running) -> None:
     for _ in range(3):
-        kill(running.checkout, "granian")
+        kill(running.checkout, "twit.web")
     wait_until(running.responds)
     assert running.process.poll() is None
 
