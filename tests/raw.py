@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class Reply(NamedTuple):
-    """A response. `body` is parsed from JSON if it is not empty."""
+    """A response. `body` is parsed if it is JSON."""
 
     status: int
     headers: dict[str, str]
@@ -58,7 +58,9 @@ class Raw(AbstractContextManager["Raw"]):
         if not (line := self.file.readline()):
             raise ConnectionError("the server closed the connection without a response")
         headers = {name.lower(): value for name, value in parse_headers(self.file).items()}
-        return Reply(int(line.split()[1]), headers, json.loads(self._body(headers) or "null"))
+        body = self._body(headers)
+        is_json = headers.get("content-type") == "application/json"
+        return Reply(int(line.split()[1]), headers, json.loads(body) if is_json else body)
 
     def _body(self, headers: dict[str, str]) -> bytes:
         if "transfer-encoding" not in headers:

@@ -7,9 +7,9 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from twit.web import exposure
 from twit.web.messages import Gone, Refused
 from twit.web.shell import Shell
-from twit.wsgi import application as django_application
+from twit.wsgi import application as wsgi_application
 
-django = Shell(django_application)  # serves all paths
+django = Shell(wsgi_application)  # serves all paths
 
 
 async def application(

@@ -136,6 +136,13 @@ def test_a_body_of_unknown_length_is_read(site: Site, ben: str, message: str, pi
     assert (reply.status, reply.body["message"]) == (201, message)
 
 
+def test_trailers_are_not_headers(site: Site, ben: str, message: str) -> None:
+    """A proxy that sets or removes headers may pass them on as they are."""
+    with Raw(site.address) as connection:
+        connection.post("/tweets", chunk(tweet(message)), CHUNKED)
+        assert connection.send(f"0\r\n{ben}\r\n\r\n".encode()).reply().status == 401
+
+
 def test_a_body_that_is_too_long_gets_a_413_before_it_is_read(site: Site) -> None:
     for path, most in (("/tweets", MAX_BODY_BYTES), ("/admin/login/", 2_621_440)):
         with Raw(site.address) as connection:
@@ -160,6 +167,22 @@ def test_the_admin_accepts_longer_bodies(site: Site) -> None:
     browser.get("/admin/login/")
     fields = {"username": "x" * 100_000, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     assert browser.post("/admin/login/", data=fields).status_code == 200
+
+
+def test_eight_long_bodies_are_read_at_a_time(site: Site) -> None:
+    """Otherwise, slow ones could fill the memory."""
+    with ExitStack() as open_:
+        *slow, last = [open_.enter_context(Raw(site.address)) for _ in range(9)]
+        for connection in slow:
+            connection.post("/admin/login/", b"", kind=URLENCODED, length=MAX_BODY_BYTES + 1)
+        time.sleep(0.5)
+        last.post("/admin/login/", b"x" * (MAX_BODY_BYTES + 1), kind=URLENCODED)
+        last.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            last.socket.recv(1)
+        slow[0].close()
+        last.socket.settimeout(30)
+        assert last.reply().status == 403  # it has no CSRF token
 
 
 def test_a_client_that_asks_before_it_sends_is_told_to_go_on_or_refused(

@@ -148,6 +148,7 @@ def test_an_invalid_request_gets_a_400_in_json(site: Site, request_: str) -> Non
     with Raw(site.address) as connection:
         reply = connection.send(request_.encode()).reply()
     assert (reply.status, list(reply.body)) == (400, ["detail"])
+    assert "content-length" in reply.headers  # clients of HTTP/1.0 know no chunks
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])

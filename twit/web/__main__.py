@@ -17,7 +17,7 @@ from twit.web.connection import Connection
 
 KEEP_ALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that none reuses a dead one
 STOP_SECONDS = 8  # then requests under way are given up; Docker kills after 10
-UNREAD_MILLISECONDS = 30_000  # then a client that does not read its response is cut off
+UNREAD_MILLISECONDS = 20_000  # then a client that does not read its response is cut off
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ class Connection(HttpToolsProtocol):
         self.unparsed_bytes = 0
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.headers = []  # takes trailers, which a proxy's rules for headers don't cover
 
     def on_body(self, body: bytes) -> None:
         self.unparsed_bytes = 0

@@ -113,6 +113,8 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
     finally:
         if close := getattr(parts, "close", None):
             close()
-    status, headers = started
+    status, headers = int(started[0][:3]), started[1]
+    if "Content-Length" not in dict(headers) and status not in (204, 304):
+        headers = [*headers, ("Content-Length", str(len(body)))]
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return Response(int(status[:3]), encoded, body)
+    return Response(status, encoded, body)
