@@ -13,7 +13,7 @@ from tests.valkey import client
 from timelines.lists import store
 from timelines.lists.entries import Entry
 from timelines.lists.store import Listed, list_key, state_key
-from timelines.verify import Finding, verify
+from timelines.verify import DELIVERED, Finding, verify
 from tweets.models import Tweet
 from users.models import User
 
@@ -58,7 +58,7 @@ def after_the_query() -> Iterator[Callable[[Callable[[], object]], None]]:
 
     def execute(execute: Callable[..., object], sql: str, *arguments: object) -> object:
         result = execute(sql, *arguments)
-        if acts and "follows_version" in sql and "timelines_fanout" in sql:
+        if acts and sql == DELIVERED:
             acts.pop()()
         return result
 
