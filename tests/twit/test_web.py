@@ -215,9 +215,11 @@ def hasty(site: Site) -> Iterator[str]:
     command = [sys.executable, "-c", HASTY, "--port", str(port)]
     with subprocess.Popen(command, cwd=CHECKOUT, env=site.env) as server:
         address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: responds(address))
-        yield address
-        server.terminate()
+        try:
+            wait_until(lambda: responds(address))
+            yield address
+        finally:
+            server.terminate()
 
 
 def responds(address: str) -> bool:

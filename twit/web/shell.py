@@ -16,7 +16,7 @@ from twit.web.threads import Threads
 
 THREADS = 4
 MAX_WAITING = 100  # requests for a thread
-RETRY_AFTER_SECONDS = "1"
+RETRY_AFTER_SECONDS = 1
 
 
 class Shell:
@@ -59,7 +59,8 @@ def has_ended(scope: HTTPScope) -> bool:
 
 
 def overloaded() -> Refused:
-    return Refused(503, "The server is overloaded.", retry_after=RETRY_AFTER_SECONDS)
+    """Return the error of a request that gets no thread."""
+    return Refused(503, "The server is overloaded.", retry_after=str(RETRY_AFTER_SECONDS))
 
 
 def environ(scope: HTTPScope, body: bytes) -> WSGIEnvironment:
