@@ -14,30 +14,40 @@ from tests.up import ENV, READY, kill, processes_in
 from twit.local import process
 from twit.local.net import free_port
 from twit.local.process import Child
-from twit.local.signals import STOP_SIGNALS
+from twit.local.signals import STOP_SIGNALS, end_at_once
 
 MOMENTS = int(os.environ.get("TWIT_MOMENTS", "8"))
 
 
+def make_up(checkout: Path) -> str:
+    """Return the command of `make up`. Make itself loses a signal while it starts a process."""
+    binaries = f"BIN={Path(sys.executable).parent}"
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/local.stamp", "up", binaries]
+    return subprocess.run(
+        command, cwd=checkout, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
 def output_of(checkout: Path, signals: list[tuple[float, signal.Signals]]) -> str:
-    """Run `make up`, send signals as a terminal does, each after a pause, and wait for the end."""
-    binaries = str(Path(sys.executable).parent)
+    """Run Twit, send signals as a terminal does, each after a pause, and wait for the end."""
     with subprocess.Popen(
-        ["make", "--no-print-directory", "-o", ".venv/local.stamp", "up", f"BIN={binaries}"],
+        ["sh", "-c", make_up(checkout)],
         cwd=checkout,
         env=ENV | {"TWIT_PORT": str(free_port())},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    ) as make:
+        # In the background, SIGINT is ignored.
+        preexec_fn=end_at_once,  # noqa: PLW1509
+    ) as started:
         for seconds, number in signals:
             time.sleep(seconds)
             try:
-                os.killpg(make.pid, number)
+                os.killpg(started.pid, number)
             except ProcessLookupError:
                 break
-        output, _ = make.communicate(timeout=60)  # the pipe is open until the last process ends
+        output, _ = started.communicate(timeout=60)  # until the last process has ended
     return output
 
 
