@@ -122,7 +122,7 @@ class Seed(Guarded, APIView):
 urlpatterns: list[URLPattern | URLResolver] = [
     *urls.urlpatterns,
     path("empty", Empty.as_view()),
-    path("known/<int:user_id>", Known.as_view({"get": "retrieve"})),
+    path("known/<user_id>", Known.as_view({"get": "retrieve"})),
     path("textbook/<int:user_id>", Textbook.as_view()),
     path("pull/<int:user_id>", Pull.as_view()),
     path("seed/<int:user_id>", Seed.as_view()),

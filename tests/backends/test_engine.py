@@ -107,7 +107,9 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(options: Callable[..
     folder.chmod(0o755)
     password = connection.settings_dict["PASSWORD"]
     log = folder / "log"
-    replica, url = postgres.start(folder / "replica", password=password, log=log, durable=False)
+    replica, url = postgres.start(
+        folder / "replica", password=password, log=log, durable=False, creates_databases=True
+    )
     try:
         port = url.rpartition(":")[2].partition("/")[0]
         server = url.rpartition("/")[0]

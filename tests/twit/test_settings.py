@@ -76,7 +76,9 @@ def test_a_web_server_warns_of_redirects_without_end_behind_a_proxy() -> None:
         ("TWIT_PROXIES", "1", 0),
         ("TWIT_HTTPS", "off", 0),
     ):
-        printed = run("-c", "import twit.wsgi", **{**PRODUCTION, name: value}).stderr
+        env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings", name: value}
+        code = "from twit.web.__main__ import warn_of_endless_redirects as warn; warn()"
+        printed = run("-c", code, **env).stderr
         assert printed.count("set TWIT_PROXIES to the number of proxies") == warns
 
 

@@ -33,7 +33,12 @@ class Refused(Exception):
     def __init__(self, status: int, detail: str, **headers: str) -> None:
         super().__init__(detail)
         body = json.dumps({"detail": detail}).encode()
-        fields = {"content-type": "application/json", "content-length": str(len(body))}
+        fields = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "cache-control": "private, no-cache",
+            "vary": "Authorization, Cookie",
+        }
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
         encoded = [(name.encode(), value.encode()) for name, value in fields.items()]
         self.response = Response(status, encoded, body)
