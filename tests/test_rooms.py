@@ -17,7 +17,9 @@ ROOMS = ("twit", "timelines", "tweets", "users", "api", "backends")
 TABLES = {
     "users": {"users_user", "users_follow", "knox_authtoken"},
     "tweets": {"tweets_tweet", "tweets_idempotencykey", "users_user"},
-    "timelines": {"timelines_fanout", "tweets_tweet", "users_user", "users_follow"},
+    "timelines": {
+        *("timelines_fanout", "timelines_flag", "tweets_tweet", "users_user", "users_follow")
+    },
 }
 # Private names of dependencies that have no public equivalent.
 PRIVATE = {

@@ -1,13 +1,48 @@
-"""The outbox: the fan-outs that are still to be done."""
+"""The outbox: the fan-outs that are still to be done, and which of them take long."""
+
+from datetime import datetime
+from typing import NamedTuple
 
 from django.db import models
+from django.db.models import Count, Func, Min, Q, Value
 from django.db.models.functions import Now
+
+from api.fields import MAX_ID
+
+
+class ClockTimestamp(Func):
+    """The current time. Now() is the time at which the transaction began."""
+
+    function = "clock_timestamp"
+    output_field = models.DateTimeField()
+
+
+class Backlog(NamedTuple):
+    """What is pending. A fan-out whose row or ranges are not all done counts once."""
+
+    pending: int
+    failing: int
+    ranges: int  # rows of fan-outs that were split
+    oldest: datetime | None
+
+
+class FanOutQuerySet(models.QuerySet["FanOut"]):
+    def backlog(self) -> Backlog:
+        """Count what is pending."""
+        counts = self.aggregate(
+            pending=Count("turn", distinct=True),
+            failing=Count("turn", distinct=True, filter=Q(attempts__gt=0)),
+            ranges=Count("id", filter=Q(up_to_follower_id__lt=MAX_ID)),
+            oldest=Min("created_at"),
+        )
+        return Backlog(**counts)
 
 
 class FanOut(models.Model):
-    """A piece of work: deliver or retract a tweet for the followers above `after_follower_id`.
+    """A piece of work: deliver or retract a tweet for one range of its author's followers.
 
-    Triggers insert the rows in the transaction that inserts or deletes the tweet. There is no
+    Triggers insert the rows in the transaction that inserts or deletes the tweet, each for all
+    followers. A long one is split into ranges, each a row, which share the `turn`. There is no
     foreign key: a row must not lock its tweet, which may even be deleted already.
     """
 
@@ -18,27 +53,78 @@ class FanOut(models.Model):
     kind = models.CharField(max_length=7, choices=Kind)
     tweet_id = models.BigIntegerField()
     author_id = models.BigIntegerField()
+    # The fan-outs of a tweet are done in this order. It comes from the sequence of the row ids.
+    turn = models.BigIntegerField(
+        db_default=Func(
+            Value("timelines_fanout_id_seq"),
+            function="nextval",
+            output_field=models.BigIntegerField(),
+        ),
+        editable=False,
+        help_text="The ranges of one fan-out have the same number.",
+    )
     after_follower_id = models.BigIntegerField(
-        db_default=0, help_text="Followers up to this id have been served."
+        "served up to follower", db_default=0, help_text="Followers up to this id have been served."
+    )
+    up_to_follower_id = models.BigIntegerField(
+        "last follower",
+        db_default=MAX_ID,
+        help_text="Followers above this id belong to other ranges of the same fan-out.",
     )
     attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
     # Rows are claimed in this order. A round that leaves a row unfinished sets it to the current
-    # time, so that rows take turns.
-    next_attempt_at = models.DateTimeField(db_default=Now())
+    # time, so that rows take turns. It is never set to a time before the transaction got its id:
+    # see `timelines/delivery/front.py`.
+    next_attempt_at = models.DateTimeField(db_default=ClockTimestamp())
     last_error = models.TextField(db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    objects = FanOutQuerySet.as_manager()
+
     class Meta:
         verbose_name = "fan-out"
+        # Whole fan-outs and ranges are claimed apart, so each claim finds either at once.
         indexes = [
-            models.Index(fields=["next_attempt_at", "id"], name="fanout_turn"),
-            models.Index(fields=["tweet_id", "id"], name="fanout_tweet"),
+            models.Index(
+                fields=["next_attempt_at", "id"],
+                name="fanout_whole",
+                condition=Q(up_to_follower_id=MAX_ID),
+            ),
+            models.Index(
+                fields=["next_attempt_at", "id"],
+                name="fanout_range",
+                condition=Q(up_to_follower_id__lt=MAX_ID),
+            ),
+            models.Index(fields=["tweet_id", "turn"], name="fanout_tweet"),
         ]
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(kind__in=["deliver", "retract"]), name="fanout_kind"
-            )
+            models.CheckConstraint(condition=Q(kind__in=["deliver", "retract"]), name="fanout_kind")
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} tweet {self.tweet_id}"
+
+
+class Flag(models.Model):
+    """A delivery that takes long. Pages show its tweet to the author's followers meanwhile.
+
+    A flag may stay up for longer than its delivery. There is no foreign key, as in FanOut.
+    """
+
+    MOST = 200  # flags that are up at the same time, about
+    # A flag still counts for this long after its delivery is done, because a page may be made of a
+    # list that was read before.
+    LINGER_SECONDS = 5
+
+    tweet_id = models.BigIntegerField(primary_key=True)
+    author_id = models.BigIntegerField()
+    raised_at = models.DateTimeField(db_default=Now(), editable=False)
+    done_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the delivery was seen to be done."
+    )
+
+    class Meta:
+        verbose_name = "flag"
+
+    def __str__(self) -> str:
+        return f"tweet {self.tweet_id}"

@@ -16,7 +16,9 @@ DELIVERED = """
         users_follow AS follow
         JOIN tweets_tweet AS tweet ON tweet.author_id = follow.followed_id AND tweet.id > %(floor)s
     ) ON follow.follower_id = reader.id
-    AND NOT EXISTS (SELECT FROM timelines_fanout AS pending WHERE pending.tweet_id = tweet.id)
+    AND (
+        SELECT true FROM timelines_fanout AS pending WHERE pending.tweet_id = tweet.id LIMIT 1
+    ) IS NULL
     WHERE reader.id = %(reader_id)s
 """
 

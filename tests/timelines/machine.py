@@ -10,11 +10,12 @@ from unittest.mock import patch
 
 import psycopg
 from django.test import override_settings
+from psycopg.rows import TupleRow
 
 from tests.psql import connect
 from tests.valkey import client
-from timelines.delivery import rounds
-from timelines.delivery.rounds import Claim
+from timelines.delivery import claims, flags, front, ranges, rounds
+from timelines.delivery.claims import Claim
 from timelines.lists import changes, store
 from timelines.lists.changes import Outcome
 from twit.local import valkey
@@ -76,8 +77,11 @@ class Worker:
         self.claims: list[Claim] = []
         self.outcomes: list[Outcome] | None = None
 
+    def cursor(self) -> psycopg.RawCursor[TupleRow]:
+        return psycopg.RawCursor(self.connection)
+
     def claim(self, rows: int, followers: int) -> None:
-        self.claims = rounds.claim(psycopg.RawCursor(self.connection), rows, followers)
+        self.claims = claims.claim(self.cursor(), rows, followers)
         self.outcomes = None
 
     def push(self) -> None:
@@ -85,7 +89,7 @@ class Worker:
 
     def finish(self) -> None:
         assert self.outcomes is not None
-        rounds.finish(psycopg.RawCursor(self.connection), self.claims, self.outcomes)
+        rounds.finish(self.cursor(), self.claims, self.outcomes)
         self.connection.commit()
         self.claims, self.outcomes = [], None
 
@@ -110,4 +114,26 @@ def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
 def small_lists(*, cap: int, spacing: int) -> Iterator[None]:
     """Make lists so short that they are trimmed and marked all the time."""
     with patch.multiple(store, CAP=cap, MARK_SPACING=spacing):
+        yield
+
+
+@contextmanager
+def small_ranges(*, whole_followers: int | None = None, long_followers: int = 3) -> Iterator[None]:
+    """Split fan-outs with more than `long_followers` left into ranges of about one each.
+
+    `whole_followers` limits the followers of a row that was not split.
+    """
+    most = claims.WHOLE_FOLLOWERS
+    claim = claims.CLAIM.replace(f"{most} AS most", f"{whole_followers or most} AS most")
+    sizes = patch.multiple(ranges, LONG_FOLLOWERS=long_followers, FOLLOWERS_PER_RANGE=1)
+    with sizes, patch.object(claims, "CLAIM", claim):
+        yield
+
+
+@contextmanager
+def no_patience() -> Iterator[None]:
+    """Flag each delivery that a sweep finds, and move the front of the outbox with each claim."""
+    late = flags.LATE.replace("interval '1 s'", "interval '0 s'")
+    assert late != flags.LATE
+    with patch.object(flags, "LATE", late), patch.object(front, "LOOK_SECONDS", 0):
         yield

@@ -5,11 +5,15 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 
-from tests.factories import FollowFactory, TweetFactory
+from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.stack import CHECKOUT
 from tests.timelines.lists import deliver_all, listed, page
+from tests.timelines.machine import small_ranges
 from tests.valkey import client
+from timelines.delivery.rounds import run_round
 from timelines.lists import store
 from timelines.lists.entries import Entry
 from timelines.lists.store import list_key, state_key
@@ -145,7 +149,7 @@ def test_deliver_pending_reports_what_it_did(ben: User, alyssa: User, tweets: li
     TweetFactory.create_batch(2, author=alyssa)
     FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk)
     output = run("deliver_pending")
-    assert output == "2 fan-outs done, 2 lists reached; 1 pending, 1 of them failing\n"
+    assert output == "2 parts of fan-outs done, 2 lists reached; 1 pending, 1 of them failing\n"
     assert len(listed(ben.pk) or []) == 5
 
 
@@ -197,6 +201,37 @@ def test_fanout_status_reports_the_backlog_and_the_workers(
     FanOut.objects.create(kind="deliver", tweet_id=-1, author_id=alyssa.pk, attempts=3)
     output = dict(line.split(maxsplit=1) for line in run("fanout_status").splitlines())
     assert output["pending"] == "3"
+    assert output["ranges"] == output["flags"] == "0"
     assert output["failing"] == "1"
     assert output["workers"] == output["wake-ups"] == "0"
     assert float(output["oldest"].removesuffix(" s")) >= 0
+
+
+def test_fanout_status_counts_a_fan_out_with_many_ranges_once(ben: User, alyssa: User) -> None:
+    for follower in UserFactory.create_batch(9):
+        FollowFactory.create(follower=follower, followed=alyssa)
+    TweetFactory.create(author=alyssa)
+    with small_ranges():
+        run_round(followers=1)
+    output = dict(line.split(maxsplit=1) for line in run("fanout_status").splitlines())
+    assert output["pending"] == output["flags"] == "1"
+    assert output["ranges"] == str(FanOut.objects.count())
+    assert FanOut.objects.count() > 2
+
+
+def test_the_admin_tells_ranges_and_flags_in_plain_words(
+    ben: User, alyssa: User, admin_client: Client
+) -> None:
+    followers = UserFactory.create_batch(9)
+    for follower in followers:
+        FollowFactory.create(follower=follower, followed=alyssa)
+    tweet = TweetFactory.create(author=alyssa)
+    address = reverse("admin:timelines_fanout_changelist")
+    assert "all" in admin_client.get(address).content.decode()
+    with small_ranges():
+        run_round(followers=1)
+    shown = admin_client.get(address).content.decode()
+    assert f"to {followers[-1].pk}" in shown
+    flags = reverse("admin:timelines_flag_changelist")
+    assert str(tweet.pk) in admin_client.get(flags).content.decode()
+    assert admin_client.get(reverse("admin:timelines_flag_add")).status_code == 403

@@ -38,8 +38,8 @@ def after_hydration(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
     def schedule(act: Act) -> None:
         acts = [act]
 
-        def then_act(reader_id: int, tweet_ids: Sequence[int]) -> Hydrated:
-            found = hydrate(reader_id, tweet_ids)
+        def then_act(reader_id: int, tweet_ids: Sequence[int], **bounds: int) -> Hydrated:
+            found = hydrate(reader_id, tweet_ids, **bounds)
             while acts:
                 acts.pop()()
             return found

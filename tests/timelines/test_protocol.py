@@ -24,14 +24,22 @@ from hypothesis.stateful import (
 )
 
 from tests.timelines.lists import all_pages, deliver_all, page, query
-from tests.timelines.machine import Valkey, Worker, believed, own_valkey, small_lists
+from tests.timelines.machine import (
+    Valkey,
+    Worker,
+    believed,
+    no_patience,
+    own_valkey,
+    small_lists,
+    small_ranges,
+)
 from tests.valkey import client
-from timelines.delivery import rounds
+from timelines.delivery import flags, rounds
 from timelines.lists import changes, store
 from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
 from timelines.lists.store import list_key, state_key
-from timelines.models import FanOut
+from timelines.models import FanOut, Flag
 from timelines.reading import pull
 from timelines.reading.pull import Snapshot
 from tweets.models import Tweet
@@ -56,6 +64,7 @@ class History(RuleBasedStateMachine):
             cursor.execute("DELETE FROM users_follow")
             cursor.execute("DELETE FROM tweets_tweet")
             cursor.execute("DELETE FROM timelines_fanout")
+            cursor.execute("DELETE FROM timelines_flag")
             cursor.execute("DELETE FROM users_user")
         client().flushall()
         self.valkey.snapshot.unlink(missing_ok=True)
@@ -135,11 +144,20 @@ class History(RuleBasedStateMachine):
 
     # What workers do
 
-    @rule()
-    def work_through_the_outbox(self) -> None:
+    @rule(followers=st.sampled_from([1, rounds.ROUND_FOLLOWERS]))
+    def work_through_the_outbox(self, followers: int = rounds.ROUND_FOLLOWERS) -> None:
         """Run rounds in a third worker, which skips the rows that the other two have claimed."""
-        while rounds.run_round().claimed:
+        while rounds.run_round(followers=followers).claimed:
             pass
+
+    @rule()
+    def sweep(self) -> None:
+        """Flag everything that is pending. Then every follower's page shows it."""
+        flags.sweep()
+        for flag in Flag.objects.filter(done_at=None):
+            tweet = Tweet.objects.filter(pk=flag.tweet_id, author=flag.author_id).first()
+            for follow in Follow.objects.filter(followed=tweet.author_id) if tweet else ():
+                assert flag.tweet_id in all_pages(follow.follower, limit=2)
 
     @rule(
         number=st.integers(0, 1),
@@ -255,7 +273,7 @@ def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
 @pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
 def test_every_history_keeps_the_invariant(valkey: Valkey, cap: int, spacing: int) -> None:
     History.valkey = valkey
-    with small_lists(cap=cap, spacing=spacing):
+    with small_lists(cap=cap, spacing=spacing), small_ranges(long_followers=0), no_patience():
         run_state_machine_as_test(
             History,
             settings=settings(

@@ -11,7 +11,8 @@ from tests.timelines.lists import add_followers, deliver_all, listed, materialis
 from tests.timelines.machine import Worker
 from tests.valkey import client
 from timelines.delivery import rounds
-from timelines.delivery.rounds import Claim, Round, run_round
+from timelines.delivery.claims import Claim
+from timelines.delivery.rounds import Round, run_round
 from timelines.lists import changes
 from timelines.lists.store import list_key
 from timelines.models import FanOut

@@ -1,5 +1,7 @@
 """The task that works on the outbox, and the wake-ups that start it."""
 
+from typing import Any
+
 import pytest
 
 from tests.stack import wait_until
@@ -53,8 +55,8 @@ def test_a_tweet_posted_while_the_task_ends_sends_a_wake_up(
     wait_until(a_wake_up_is_queued)
     drain = rounds.drain
 
-    def drain_and_then_post(seconds: float) -> bool:
-        has_more = drain(seconds)
+    def drain_and_then_post(seconds: float, **share: Any) -> bool:
+        has_more = drain(seconds, **share)
         load(ben, 1)
         tasks.wake()
         return has_more

@@ -1,7 +1,7 @@
 """Rounds over the outbox: claim rows, read their followers, push or retract, finish."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from django.db import transaction
@@ -9,10 +9,11 @@ from psycopg import RawCursor
 from psycopg.rows import TupleRow
 
 from backends.postgres import binary_cursor
+from backends.valkey import Unavailable
+from timelines.delivery import flags, ranges
+from timelines.delivery.claims import RANGE_ROWS, Claim, claim
 from timelines.lists import changes
-from timelines.lists.changes import Change, Outcome
-from timelines.lists.entries import Entry
-from timelines.models import FanOut
+from timelines.lists.changes import Outcome
 
 # A round is limited to about 0.2 s of work, shared evenly by the rows that it claims.
 ROUND_ROWS = 200
@@ -20,40 +21,14 @@ ROUND_FOLLOWERS = 65_536
 # How long a row waits after its first, second, ... consecutive failure. The last one repeats.
 PAUSES_SECONDS = (1, 5, 30, 120, 600)
 
-# $1: maximum number of rows, $2: number of followers in all. The row that has been due longest
-# comes first. A row waits for earlier rows of its tweet: a retraction never overtakes a delivery,
-# and if an id is reused, the new delivery never overtakes the old retraction.
-CLAIM = """
-    WITH claimed AS MATERIALIZED (
-        SELECT * FROM timelines_fanout AS turn
-        WHERE next_attempt_at <= statement_timestamp()
-        AND NOT EXISTS (
-            SELECT FROM timelines_fanout AS earlier
-            WHERE earlier.tweet_id = turn.tweet_id AND earlier.id < turn.id
-        )
-        ORDER BY next_attempt_at, id
-        LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), share AS (
-        SELECT greatest(1, $2 / greatest(1, count(*))) AS size FROM claimed
-    )
-    SELECT id, kind, tweet_id, author_id, attempts, batch.size, ARRAY(
-        SELECT follower_id FROM users_follow
-        WHERE followed_id = claimed.author_id AND follower_id > claimed.after_follower_id
-        ORDER BY follower_id LIMIT batch.size
-    )
-    FROM share, claimed
-    CROSS JOIN LATERAL (
-        -- Searching a list takes about four times as long as pushing onto it.
-        SELECT CASE kind WHEN 'retract' THEN greatest(1, share.size / 4) ELSE share.size END AS size
-    ) AS batch
-    ORDER BY next_attempt_at, id
-"""
 DELETE = "DELETE FROM timelines_fanout WHERE id = ANY($1)"
+# $1: row ids, $2: the followers up to which they are served, $3: their last followers.
 MOVE_ON = """
     UPDATE timelines_fanout AS row
-    SET after_follower_id = done.up_to, next_attempt_at = clock_timestamp(),
-        attempts = 0, last_error = ''
-    FROM unnest($1::bigint[], $2::bigint[]) AS done (id, up_to) WHERE row.id = done.id
+    SET after_follower_id = done.served, up_to_follower_id = done.up_to,
+        next_attempt_at = clock_timestamp(), attempts = 0, last_error = ''
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS done (id, served, up_to)
+    WHERE row.id = ANY($1) AND row.id = done.id
 """
 PAUSE = """
     UPDATE timelines_fanout
@@ -63,29 +38,6 @@ PAUSE = """
 """
 
 
-class Claim(NamedTuple):
-    """One claimed row with its next batch of followers, ascending, at most `size`."""
-
-    id: int
-    kind: str
-    tweet_id: int
-    author_id: int
-    attempts: int
-    size: int
-    follower_ids: list[int]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether no follower is left after this batch."""
-        return len(self.follower_ids) < self.size
-
-    @property
-    def change(self) -> Change:
-        """The change to the lists of this batch."""
-        entry = Entry(self.tweet_id, self.author_id)
-        return Change(entry, self.follower_ids, self.kind == FanOut.Kind.RETRACT)
-
-
 class Round(NamedTuple):
     """What a round did: rows claimed, rows finished, lists reached, rows that failed."""
 
@@ -93,52 +45,71 @@ class Round(NamedTuple):
     finished: int = 0
     reached: int = 0
     failed: int = 0
+    leaves_ranges: bool = False  # whether there are probably ranges for other workers
 
 
 def run_round(rows: int = ROUND_ROWS, followers: int = ROUND_FOLLOWERS) -> Round:
-    """Run one round in one transaction. A worker that dies in it loses the round, not the rows."""
-    with transaction.atomic(), binary_cursor() as cursor:
-        claims = claim(cursor, rows, followers)
-        if not claims:
-            return Round()
-        outcomes = changes.apply([claimed.change for claimed in claims])
-        return finish(cursor, claims, outcomes)
+    """Run one round in one transaction. A worker that dies in it loses the round, not the rows.
+
+    Raises Unavailable.
+    """
+    claims: list[Claim] = []
+    try:
+        with transaction.atomic(), binary_cursor() as cursor:
+            claims = claim(cursor, rows, followers)
+            if not claims:
+                return Round()
+            outcomes = changes.apply([claimed.change for claimed in claims])
+            return finish(cursor, claims, outcomes)
+    except Unavailable:
+        flags.raise_after_failure(claims)
+        raise
 
 
-def drain(seconds: float) -> bool:
-    """Run rounds until nothing is due or the time is up. Return whether there may be more."""
+def drain(seconds: float, share: Callable[[], None] | None = None) -> bool:
+    """Run rounds until nothing is due or the time is up. Return whether there may be more.
+
+    `share` is called once if there is work that another worker could do at the same time.
+    """
     deadline = time.monotonic() + seconds
-    while run_round().claimed:
+    while (done := run_round()).claimed:
+        if share and done.leaves_ranges:
+            share()
+            share = None
         if time.monotonic() > deadline:
             return True
     return False
-
-
-def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
-    """Lock due rows that no other worker holds, and read about `followers` followers."""
-    cursor.execute(CLAIM, [rows, followers])
-    return [Claim(*row) for row in cursor.fetchall()]
 
 
 def finish(
     cursor: RawCursor[TupleRow], claims: Sequence[Claim], outcomes: Sequence[Outcome]
 ) -> Round:
     """Delete the rows that are done, advance the others, and postpone those that failed."""
-    done: list[int] = []
-    moved: dict[int, int] = {}
-    failed = 0
+    done: list[Claim] = []
+    moved: list[Claim] = []
+    failed: list[Claim] = []
     for claimed, outcome in zip(claims, outcomes, strict=True):
         if outcome.error:
             pause = PAUSES_SECONDS[min(claimed.attempts, len(PAUSES_SECONDS) - 1)]
             cursor.execute(PAUSE, [outcome.error, pause, claimed.id])
-            failed += 1
-        elif claimed.is_last:
-            done.append(claimed.id)
+            failed.append(claimed)
         else:
-            moved[claimed.id] = claimed.follower_ids[-1]
+            (done if claimed.is_last else moved).append(claimed)
     if done:
-        cursor.execute(DELETE, [done])
-    if moved:
-        cursor.execute(MOVE_ON, [list(moved), list(moved.values())])
+        cursor.execute(DELETE, [[claimed.id for claimed in done]])
+    flags.raise_for(cursor, failed)
+    has_split = bool(moved) and _move_on(cursor, moved)
     reached = sum(outcome.reached for outcome in outcomes if not outcome.error)
-    return Round(len(claims), len(done), reached, failed)
+    leaves_ranges = has_split or sum(claimed.is_range for claimed in claims) >= RANGE_ROWS
+    return Round(len(claims), len(done), reached, len(failed), leaves_ranges)
+
+
+def _move_on(cursor: RawCursor[TupleRow], moved: Sequence[Claim]) -> bool:
+    """Advance the rows; flag and split what is long. Return whether any was split."""
+    rests = list(ranges.long_rests(cursor, moved))
+    flags.raise_for(cursor, [rest.claim for rest in rests])
+    shortened = ranges.split(cursor, rests)
+    served = {claimed.id: claimed.follower_ids[-1] for claimed in moved}
+    up_to = [shortened.get(claimed.id, claimed.up_to_follower_id) for claimed in moved]
+    cursor.execute(MOVE_ON, [list(served), list(served.values()), up_to])
+    return bool(shortened)

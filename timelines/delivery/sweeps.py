@@ -1,7 +1,7 @@
 """Sweeps: each worker process looks at the outbox by itself, whatever becomes of its broker.
 
 They find the rows that no wake-up was sent for: SQL bypassed Django, the broker was down, or a
-worker was killed.
+worker was killed. They also flag late deliveries, and take down flags.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 from django.db import Error, close_old_connections, connections
 
 from backends.valkey import Unavailable
-from timelines.delivery import rounds
+from timelines.delivery import flags, rounds
 from timelines.delivery.tasks import SHARE_SECONDS
 
 SWEEP_SECONDS = 1.0
@@ -41,6 +41,7 @@ class Sweeper:
         while not self._stopped.wait(pause):
             try:
                 close_old_connections()
+                flags.sweep()
                 pause = 0 if rounds.drain(SHARE_SECONDS) else SWEEP_SECONDS
             except (Error, Unavailable) as error:
                 logger.warning("A sweep failed: %s", error)

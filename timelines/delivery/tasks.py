@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 
 from celery import current_app, shared_task
@@ -64,5 +65,11 @@ def fan_out() -> None:
     """Work on what is due, for SHARE_SECONDS. If this fails, a later sweep tries again."""
     close_old_connections()  # one may have broken since the last task
     take_wake_up()
-    if rounds.drain(SHARE_SECONDS):
+    if rounds.drain(SHARE_SECONDS, share=_wake_another):
+        wake()
+
+
+def _wake_another() -> None:
+    """Have one more worker take part in a long fan-out. It wakes the next one in the same way."""
+    with suppress(Unavailable):  # it will sweep
         wake()

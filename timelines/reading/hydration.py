@@ -4,11 +4,30 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from backends.postgres import binary_cursor
+from timelines.models import Flag
 from tweets.models import DISPLAYED_COLUMNS, DisplayedTweet
 from users.models import User
 
-# $1: the reader, $2: tweet ids. One row per tweet, or one without a tweet if none is left; no row
-# if there is no such reader.
+# $1: the reader, $3 and $4: bounds. Tweets whose delivery takes long, by followed authors.
+# The first condition only makes it fast: it reads two pages of the index, while 200 probes, one per
+# flag, take 200 us. Only with this order does the planner choose the index that begins with the
+# follower.
+_FLAGGED = f"""
+    SELECT tweet_id FROM timelines_flag
+    WHERE author_id = ANY(ARRAY(
+        SELECT followed_id FROM users_follow
+        WHERE follower_id = ANY(ARRAY[$1])
+        AND followed_id = ANY(ARRAY(SELECT author_id FROM timelines_flag))
+        ORDER BY follower_id, followed_id
+    ))
+    AND tweet_id > $3 AND tweet_id < $4
+    AND (
+        done_at IS NULL
+        OR done_at > statement_timestamp() - interval '{Flag.LINGER_SECONDS} seconds'
+    )
+"""  # noqa: S608 (joined from constants)
+# $1: the reader, $2: tweet ids, $3 and $4: the bounds of what they cover. One row per tweet, or one
+# without a tweet if none is left; no row if there is no such reader.
 # Subqueries, not joins: the planner may turn a join into a scan of everybody that the reader
 # follows. The one on `follow` certifies the tweet, the other one finds the author.
 HYDRATE = f"""
@@ -20,7 +39,7 @@ HYDRATE = f"""
         CROSS JOIN LATERAL (
             SELECT (SELECT username FROM users_user WHERE id = tweet.author_id) AS username
         ) AS author
-        WHERE tweet.id = ANY($2::bigint[])
+        WHERE tweet.id = ANY($2::bigint[] || ARRAY({_FLAGGED}))
         AND (
             SELECT true FROM users_follow
             WHERE follower_id = reader.id AND followed_id = tweet.author_id
@@ -38,16 +57,17 @@ class Hydrated(NamedTuple):
     tweets: list[DisplayedTweet]
 
 
-def hydrate(reader_id: int, tweet_ids: Sequence[int]) -> Hydrated:
+def hydrate(reader_id: int, tweet_ids: Sequence[int], *, above: int, below: int) -> Hydrated:
     """Return those of the tweets that belong to the reader's home timeline at this moment.
 
     A deleted tweet, or one whose author the reader does not follow, is left out, even if a list
-    still has it. Raises User.DoesNotExist.
+    still has it. A tweet with above < id < below whose delivery takes long is included, even if
+    the list does not have it yet. Raises User.DoesNotExist.
     """
     # Formatting the array here takes a fifth of the time that psycopg needs.
     array = f"{{{','.join(map(str, tweet_ids))}}}"
     with binary_cursor() as cursor:
-        cursor.execute(HYDRATE, [reader_id, array])
+        cursor.execute(HYDRATE, [reader_id, array, above, below])
         rows = cursor.fetchall()
     if not rows:
         raise User.DoesNotExist

@@ -1,5 +1,6 @@
 """One page of a home timeline: from a believed list as far as it reaches, then from Postgres."""
 
+import time
 from bisect import bisect_left
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from backends import postgres
 from backends.valkey import Unavailable
 from timelines.lists import store
 from timelines.lists.store import Listed
+from timelines.models import Flag
 from timelines.reading import pull
 from timelines.reading.hydration import hydrate
 from timelines.reading.rebuild import rebuild
@@ -17,13 +19,16 @@ from users.models import User
 
 # When entries drop out of a page, this many further ones are hydrated at once.
 REFILL = 200
+# A list that was read longer ago may lack a tweet that no flag shows any more. One second is
+# reserved for the time from a query's snapshot to its response.
+LIST_SECONDS = Flag.LINGER_SECONDS - 1
+READS = 2  # of a list, before Postgres serves the page
 
 
 def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
     """Return the page that the window asks for. Raises User.DoesNotExist."""
     with suppress(Unavailable):  # without Redis the page is still right, but slower
-        listed = _read(reader_id, window)
-        page = _from_list(reader_id, listed, window) if listed else None
+        page = _from_fresh_list(reader_id, window)
         if page:
             return page
         snapshot = rebuild(reader_id).snapshot
@@ -34,6 +39,17 @@ def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
     if not page.items:
         User.objects.only("id").get(pk=reader_id)
     return page
+
+
+def _from_fresh_list(reader_id: int, window: Window) -> Page[DisplayedTweet] | None:
+    """Return the page, or None if the reader has no list that is believed and was read just now."""
+    for _ in range(READS):
+        started = time.monotonic()
+        listed = _read(reader_id, window)
+        page = _from_list(reader_id, listed, window) if listed else None
+        if page is None or time.monotonic() - started < LIST_SECONDS:
+            return page
+    return None
 
 
 def _read(reader_id: int, window: Window) -> Listed | None:
@@ -53,23 +69,26 @@ def _from_list(reader_id: int, listed: Listed, window: Window) -> Page[Displayed
     """Return the page, or None if the list is not believed.
 
     Older entries replace those that hydration drops, so a page is short only if the window holds
-    no more tweets. What is below the list's floor comes from Postgres.
+    no more tweets. Each batch covers the ids down to its lowest one, so a tweet that only hydration
+    knows is found once. What is below the list's floor comes from Postgres.
     """
     found: list[DisplayedTweet] = []
     candidates = listed.between(window.since_id, window.max_id)
     wanted = taken = window.limit + 1
+    end, below = max(listed.floor, window.since_id), window.max_id
     while True:
         newest = candidates[-taken:]
-        version, tweets = hydrate(reader_id, newest)
+        candidates = candidates[: bisect_left(candidates, newest[0])] if newest else []
+        above = newest[0] - 1 if candidates else end
+        version, tweets = hydrate(reader_id, newest, above=above, below=below)
         if not listed.is_believed(version):
             return None
         found += tweets
-        candidates = candidates[: bisect_left(candidates, newest[0])] if newest else []
         if len(found) >= wanted or not candidates:
             break
-        taken = REFILL
-    below = window.below(listed.floor, len(found))
-    if below is None:
+        taken, below = REFILL, newest[0]
+    rest = window.below(listed.floor, len(found))
+    if rest is None:
         return Page.cut(found, window.limit)
-    older = pull.page(reader_id, below)
+    older = pull.page(reader_id, rest)
     return Page([*found, *older.items], older.has_more)

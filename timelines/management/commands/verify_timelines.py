@@ -19,8 +19,9 @@ class Command(BaseCommand):
         "if its owner's follows have changed or Redis has restarted since it was built; the next "
         "read rebuilds it. 'Missing' counts delivered tweets that should be in a list but are not; "
         "if a believed list lacks any, the exit code is 1. 'Surplus' counts entries that are never "
-        "shown, such as those of deleted tweets; they only cost memory. You can run this command "
-        "while the service runs."
+        "shown, such as those of deleted tweets; they only cost memory. A tweet counts as "
+        "delivered once all parts of its fan-out are done; flags make no difference. You can run "
+        "this command while the service runs."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
