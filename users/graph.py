@@ -13,8 +13,8 @@ from django.db import IntegrityError, connection, transaction
 
 from api.fields import MAX_ID, parse_id
 
-# The follows that one transaction inserts. They lock their followers for some 40 ms.
-PIECE_EDGES = 2_000
+# The follows that one transaction inserts. They lock their followers for some 0.1 s.
+PIECE_EDGES = 5_000
 # In a header line, perhaps quoted. `1;2` and `0x1` are none.
 COLUMN_NAME = re.compile(r'"?[^\W\d][\w-]*"?')
 INCOMPLETE = "some of it may be stored: run the command again to complete it"
