@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from tests.factories import TweetFactory
 from tests.timelines.machine import Worker
-from timelines.delivery import claims, front
+from timelines.delivery import claims, flags, front
 from timelines.delivery.front import Front
 from timelines.delivery.rounds import run_round
 from timelines.models import FanOut
@@ -216,3 +216,27 @@ def pages_read(start: datetime) -> int:
         cursor.connection.execute("RESET ALL")
     assert plan
     return int(plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"])
+
+
+def seq_scans() -> int:
+    """Return how often the outbox was read from end to end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'timelines_fanout'"
+        )
+        [(count,)] = cursor.fetchall()
+    return int(count)
+
+
+def test_a_plan_from_when_the_outbox_was_empty_does_not_scan_it_later(ben: User) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE timelines_fanout")
+    for _ in range(12):  # psycopg prepares the statement, and Postgres keeps a plan
+        run_round()
+        flags.sweep()
+    before = seq_scans()
+    Tweet.objects.bulk_create(Tweet(author=ben, message="hi") for _ in range(500))
+    while run_round().claimed:
+        flags.sweep()
+    assert seq_scans() == before

@@ -18,6 +18,10 @@ RANGE_ROWS = 4
 WHOLE_FOLLOWERS = 16_384
 RANGE_FOLLOWERS = 4_096
 
+# For the transaction. A plan that was made and kept while the outbox was empty would scan the whole
+# table, which takes seconds once the outbox is full.
+ALWAYS_BY_INDEX = "SET LOCAL enable_seqscan = off"
+
 # The row that has been due longest comes first. A row waits for earlier turns of its tweet: a
 # retraction never overtakes a part of the delivery, and if an id is reused, the new delivery never
 # overtakes a part of the old retraction. A subquery, not NOT EXISTS: if autovacuum has analyzed the
@@ -98,5 +102,6 @@ def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]
 
     `rows` limits the whole fan-outs. Up to RANGE_ROWS ranges come on top.
     """
+    cursor.execute(ALWAYS_BY_INDEX)
     cursor.execute(CLAIM, [rows, followers, front.start(cursor)])
     return [Claim(*row) for row in cursor.fetchall()]

@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 from api.fields import MAX_ID
 from backends.postgres import binary_cursor
 from timelines.delivery import front
-from timelines.delivery.claims import Claim
+from timelines.delivery.claims import ALWAYS_BY_INDEX, Claim
 from timelines.models import FanOut, Flag
 
 LATE_SECONDS = 1  # after its tweet was stored, a pending delivery is late
@@ -79,15 +79,14 @@ def raise_after_failure(claims: Sequence[Claim]) -> None:
 
 def sweep() -> None:
     """Flag deliveries that are late, and take down the flags of those that are done."""
-    with binary_cursor() as cursor:
+    with transaction.atomic(), binary_cursor() as cursor:
+        cursor.execute(ALWAYS_BY_INDEX)
         cursor.execute(DONE)
         cursor.execute(CLEAR)
         cursor.execute(LATE, [front.start(cursor)])
         late = cursor.fetchall()
-    if late:
-        with transaction.atomic(), binary_cursor() as cursor:
-            if _is_alone(cursor):
-                _raise(cursor, late)
+        if late and _is_alone(cursor):
+            _raise(cursor, late)
 
 
 def _is_alone(cursor: RawCursor[TupleRow]) -> bool:
