@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import psycopg
@@ -74,6 +75,17 @@ def test_lost_packets_lose_no_tweet(network: Network, cluster: Cluster, report: 
         network.lose(10)
         time.sleep(8)
         network.heal()
+
+
+def test_slow_bodies_hold_up_nobody(cluster: Cluster, report: Report) -> None:
+    head = b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60\r\n\r\n{"
+    with load(cluster, "200 slow bodies", report) as oracle, ExitStack() as slow:
+        for _ in range(200):
+            client = socket.create_connection(("127.0.0.1", cluster.web_port))
+            slow.enter_context(client).sendall(head)
+        time.sleep(5)
+    assert oracle.longest_seconds < 2
+    assert oracle.unavailable == 0
 
 
 def children_of(pid: int) -> list[int]:
