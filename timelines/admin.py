@@ -1,4 +1,4 @@
-"""The outbox in the admin: what is pending, what takes long, and what fails and why."""
+"""The outbox in the admin: what is pending, what is slow, and what fails and why."""
 
 from django.contrib import admin
 from django.db import transaction
@@ -68,5 +68,5 @@ class FlagAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Flag | None = None) -> bool:
-        """Forbid it: a page could lose a tweet that the one before it showed."""
+        """Forbid it: a tweet could disappear that the reader has seen already."""
         return False

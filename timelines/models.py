@@ -1,4 +1,4 @@
-"""The outbox: the fan-outs that are still to be done, and which of them take long."""
+"""The outbox: the fan-outs that are still to be done, and which of them are slow."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class ClockTimestamp(Func):
 
 
 class Backlog(NamedTuple):
-    """What is pending. A fan-out whose row or ranges are not all done counts once."""
+    """What is pending. A fan-out counts once, however many ranges it still has."""
 
     pending: int
     failing: int
@@ -83,7 +83,7 @@ class FanOut(models.Model):
 
     class Meta:
         verbose_name = "fan-out"
-        # Whole fan-outs and ranges are claimed apart, so each claim finds either at once.
+        # Unsplit fan-outs and ranges are claimed by separate subqueries. Each has its own index.
         indexes = [
             models.Index(
                 fields=["next_attempt_at", "id"],
@@ -106,7 +106,7 @@ class FanOut(models.Model):
 
 
 class Flag(models.Model):
-    """A delivery that takes long. Pages show its tweet to the author's followers meanwhile.
+    """A slow delivery. Pages show its tweet to the author's followers meanwhile.
 
     A flag may stay up for longer than its delivery. There is no foreign key, as in FanOut.
     """

@@ -12,11 +12,11 @@ from timelines.lists.entries import Entry
 from timelines.models import FanOut
 
 # A round takes few ranges, so that other workers find some too.
-RANGE_ROWS = 4
+RANGE_ROWS = 2
 # Followers per row and round. Every worker takes part in a long fan-out, so its rounds have to be
 # short: they keep the tweets that arrive meanwhile waiting.
-WHOLE_FOLLOWERS = 16_384
-RANGE_FOLLOWERS = 4_096
+WHOLE_FOLLOWERS = 32_768
+RANGE_FOLLOWERS = 16_384
 
 # For the transaction. A plan that was made and kept while the outbox was empty would scan the whole
 # table, which takes seconds once the outbox is full.
@@ -24,7 +24,7 @@ ALWAYS_BY_INDEX = "SET LOCAL enable_seqscan = off"
 
 # The row that has been due longest comes first. A row waits for earlier turns of its tweet: a
 # retraction never overtakes a part of the delivery, and if an id is reused, the new delivery never
-# overtakes a part of the old retraction. A subquery, not NOT EXISTS: if autovacuum has analyzed the
+# overtakes a part of the old retraction. Don't use NOT EXISTS here: if autovacuum has analyzed the
 # table while all of its rows were dead, the planner makes that a join which reads them all for each
 # row (10 s with 300,000).
 _DUE = """
@@ -100,7 +100,7 @@ class Claim(NamedTuple):
 def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
     """Lock due rows that no other worker holds, and read about `followers` followers.
 
-    `rows` limits the whole fan-outs. Up to RANGE_ROWS ranges come on top.
+    `rows` limits the whole fan-outs. Up to RANGE_ROWS ranges are claimed in addition.
     """
     cursor.execute(ALWAYS_BY_INDEX)
     cursor.execute(CLAIM, [rows, followers, front.start(cursor)])

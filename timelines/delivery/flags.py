@@ -1,4 +1,4 @@
-"""Flags: deliveries that take long. Until they are done, hydration shows their tweets."""
+"""Flags: slow deliveries. Until they are done, hydration shows their tweets."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ _FIRST = f"""(
     WHERE {{which}} AND next_attempt_at >= $1
     ORDER BY next_attempt_at, id LIMIT {LOOKED_AT}
 )"""  # noqa: S608 (joined from constants)
-# $1: tweet ids, $2: their authors. A flag that is done goes up again: the id is used again, or the
-# tweet has another author.
+# $1: tweet ids, $2: their authors. If a flag is done, it is raised again. This
+# happens if the id was reused or the tweet's author changed.
 RAISE = f"""
     INSERT INTO timelines_flag (tweet_id, author_id)
     SELECT DISTINCT ON (tweet_id) tweet_id, author_id
@@ -59,8 +59,8 @@ CLEAR = f"""
     WHERE done_at < clock_timestamp() - interval '{Flag.LINGER_SECONDS} seconds'
     OR NOT EXISTS (SELECT FROM tweets_tweet WHERE id = flag.tweet_id)
 """  # noqa: S608
-# Workers that raise many flags do so one after the other, so that they keep to Flag.MOST. Any
-# number will do that nothing else uses.
+# Only one worker at a time raises many flags, so that they keep to Flag.MOST; others skip it. The
+# number is arbitrary, but nothing else may use it.
 LOCK = "SELECT pg_try_advisory_xact_lock(7314552861)"
 
 
@@ -90,7 +90,7 @@ def sweep() -> None:
 
 
 def _is_alone(cursor: RawCursor[TupleRow]) -> bool:
-    """Return whether no other worker is raising many flags. One that is will do for both."""
+    """Return whether no other worker is raising many flags. If one is, this one can skip it."""
     return cursor.execute(LOCK).fetchone() == (True,)
 
 

@@ -23,7 +23,8 @@ LOOK_SECONDS = 1.0
 FULL_LOOK_SECONDS = 60.0
 MOST_SAMPLES = 600
 
-# $1: where to start. now() is earlier than the transaction's own id. The queries are plain ones, so
+# $1: where to start. now() is the time at which the transaction began,
+# before it got its id. The queries are plain ones, so
 # they also see rows that are locked. A snapshot's xmax is no substitute for the id: transactions
 # with ids from xmax on may be open already.
 LOOK = f"""

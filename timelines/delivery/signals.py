@@ -23,4 +23,4 @@ def _wake() -> None:
     try:
         tasks.wake()
     except Unavailable as error:
-        logger.warning("No wake-up was sent to the workers: %s", error)
+        logger.warning("A wake-up may not have reached the workers: %s", error)

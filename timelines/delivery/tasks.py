@@ -22,8 +22,8 @@ WAKE_KEY, WAKE_SECONDS = "fan_out:wake", 2
 def wake() -> None:
     """Send the workers a wake-up, unless one is under way. Raises Unavailable.
 
-    The broker has REQUEST_SECONDS. A wake-up that takes longer, such as the first one on a slow
-    connection, is sent in the background.
+    Waits up to REQUEST_SECONDS for the broker. A wake-up that takes longer, such as the first one
+    on a slow connection, continues in the background.
     """
     with server().connection() as connection:
         [is_first] = connection.ask(("SET", WAKE_KEY, 1, "NX", "EX", WAKE_SECONDS))
@@ -32,7 +32,7 @@ def wake() -> None:
     try:
         _sender(os.getpid()).submit(_send).result(REQUEST_SECONDS)
     except TimeoutError:
-        raise Unavailable("the broker takes long to accept a wake-up") from None
+        raise Unavailable("the broker is slow to accept a wake-up") from None
     except OperationalError as error:
         raise Unavailable(f"the broker failed: {error}") from error
 
@@ -71,5 +71,5 @@ def fan_out() -> None:
 
 def _wake_another() -> None:
     """Have one more worker take part in a long fan-out. It wakes the next one in the same way."""
-    with suppress(Unavailable):  # it will sweep
+    with suppress(Unavailable):  # the sweeps of other workers will find the ranges
         wake()

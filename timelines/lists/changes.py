@@ -85,8 +85,8 @@ def _outcome(connection: Connection, follower_ids: Sequence[int], grown: set[int
 def pack(change: Change) -> Iterator[bytes]:
     """Yield the commands for all of the change's lists, in pieces of PIECE_LISTS.
 
-    Packing takes 0.15 us a list. redis-py's pipeline takes 5 times as long as packing, sending and
-    reading the replies take here.
+    Packing takes 0.15 us a list. Packing, sending and reading the replies takes a
+    fifth of the time of redis-py's pipeline.
     Raises ValueError, before the first piece, if the ids don't fit an entry.
     """
     entry = change.entry.encode()

@@ -19,8 +19,8 @@ from users.models import User
 
 # When entries drop out of a page, this many further ones are hydrated at once.
 REFILL = 200
-# A list that was read longer ago may lack a tweet that no flag shows any more. One second is
-# reserved for the time from a query's snapshot to its response.
+# If the list was read longer ago than this, it may lack a tweet whose flag has expired. One second
+# is reserved for the time from a query's snapshot to its response.
 LIST_SECONDS = Flag.LINGER_SECONDS - 1
 READS = 2  # of a list, before Postgres serves the page
 

@@ -14,7 +14,7 @@ class Command(BaseCommand):
         "which workers answer, and how many wake-ups are queued. A backlog consists of rows in "
         "Postgres. It takes little memory in Redis, and workers reduce it once the load drops. "
         "'Ranges' counts the parts of long fan-outs, which workers share. 'Flags' counts the "
-        "deliveries that take long: pages already show their tweets, whether or not the delivery "
+        "slow deliveries: pages already show their tweets, whether or not the delivery "
         "has reached the reader. At most about 200 are flagged at the same time."
     )
 
