@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.stack import CHECKOUT
 
 
+@pytest.mark.timeout(600)  # on a busy machine
 def test_every_benchmark_runs_at_a_small_scale() -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick"]
     ran = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import TweetFactory
+from tests.stack import wait_until
 from tests.timelines.machine import Worker
 from timelines.delivery import claims, flags, front
 from timelines.delivery.front import Front
@@ -52,8 +53,28 @@ def move_up() -> datetime:
     """Let two empty rounds move the front up. Return the time before the first of them."""
     before = now()
     assert not run_round().claimed
+    wait_for_other_databases()
     assert not run_round().claimed
     return before
+
+
+def wait_for_other_databases() -> None:
+    """Wait until no transaction is open that tests in other databases began before.
+
+    Transaction ids are those of the whole server, so such a transaction holds the front back.
+    """
+    moment = now()
+    query = """
+        SELECT 1 FROM pg_stat_activity
+        WHERE datname <> current_database() AND backend_xid IS NOT NULL AND xact_start <= %s
+    """
+
+    def are_over() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(query, [moment])
+            return not cursor.fetchall()
+
+    wait_until(are_over, 60)
 
 
 def post(author: User, worker: Worker) -> None:

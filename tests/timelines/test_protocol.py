@@ -270,6 +270,7 @@ def valkey(transactional_db: None, tmp_path: Path) -> Iterator[Valkey]:
         yield own
 
 
+@pytest.mark.timeout(600)  # on a busy machine
 @pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
 def test_every_history_keeps_the_invariant(valkey: Valkey, cap: int, spacing: int) -> None:
     History.valkey = valkey
