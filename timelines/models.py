@@ -41,9 +41,9 @@ class FanOutQuerySet(models.QuerySet["FanOut"]):
 class FanOut(models.Model):
     """A piece of work: deliver or retract a tweet for one range of its author's followers.
 
-    Triggers insert the rows in the transaction that inserts or deletes the tweet, each for all
-    followers. A long one is split into ranges, each a row, which share the `turn`. There is no
-    foreign key: a row must not lock its tweet, which may even be deleted already.
+    Triggers insert a row for all followers in the transaction that inserts or deletes the tweet. A
+    long one is split into ranges, each a row, which share the `turn`. There is no foreign key: a
+    row must not lock its tweet, which may even be deleted already.
     """
 
     class Kind(models.TextChoices):
@@ -73,8 +73,8 @@ class FanOut(models.Model):
     )
     attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
     # Rows are claimed in this order. A round that leaves a row unfinished sets it to the current
-    # time, so that rows take turns. It is never set to a time before the transaction got its id:
-    # see `timelines/delivery/front.py`.
+    # time, so that rows take turns. The time is always taken after the
+    # transaction has got its id: see `timelines/delivery/front.py`.
     next_attempt_at = models.DateTimeField(db_default=ClockTimestamp())
     last_error = models.TextField(db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

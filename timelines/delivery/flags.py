@@ -1,4 +1,4 @@
-"""Flags: slow deliveries. Until they are done, hydration shows their tweets."""
+"""Flags: slow deliveries. Until 5 s after they are done, pages show their tweets."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ LATE = f"""
         WHERE flag.tweet_id = row.tweet_id AND flag.done_at IS NULL
     )
 """  # noqa: S608
-# A later time than the true one is safe.
+# A time after the delivery's true end is safe: the flag then stays up a little longer.
 DONE = """
     UPDATE timelines_flag AS flag SET done_at = clock_timestamp()
     WHERE done_at IS NULL AND (

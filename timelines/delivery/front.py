@@ -18,14 +18,13 @@ from api.fields import MAX_ID
 
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 LOOK_SECONDS = 1.0
-# A look from the beginning finds rows that are older than they should be, because the server's
-# clock was set back.
+# A look from the beginning finds rows whose time is before the front because the server's clock
+# was set back.
 FULL_LOOK_SECONDS = 60.0
 MOST_SAMPLES = 600
 
-# $1: where to start. now() is the time at which the transaction began,
-# before it got its id. The queries are plain ones, so
-# they also see rows that are locked. A snapshot's xmax is no substitute for the id: transactions
+# $1: where to start. now() is the time at which the transaction began, before it got its id. The
+# subqueries don't skip locked rows. A snapshot's xmax is no substitute for the id: transactions
 # with ids from xmax on may be open already.
 LOOK = f"""
     SELECT now(), pg_current_xact_id()::text::bigint,
@@ -52,9 +51,9 @@ class Sample(NamedTuple):
 class Front:
     """What one connection knows of the front.
 
-    A row's `next_attempt_at` is a time after its transaction had got its id. So once all
-    transactions up to a sample's `xid` have ended, every row from before the sample is visible, and
-    the front may move up to the sample or to the first row that is still there.
+    A row's `next_attempt_at` is later than the moment at which its transaction got its id. So once
+    all transactions up to a sample's `xid` have ended, every row from before the sample is visible,
+    and the front may move up to the sample or to the first row that is still there.
     """
 
     def __init__(self) -> None:

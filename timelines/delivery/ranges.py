@@ -14,14 +14,14 @@ LONG_FOLLOWERS = 10_000
 # A range gets about this many followers, unless there are COUNTED_FOLLOWERS or more.
 FOLLOWERS_PER_RANGE = 16_384
 MOST_RANGES = 64
-# Counting stops here, which takes 25 ms. A longer rest gets MOST_RANGES.
+# Counting stops here; it takes 25 ms up to here. If more followers are left, there are MOST_RANGES.
 COUNTED_FOLLOWERS = 16 * FOLLOWERS_PER_RANGE
 # Ids may be unevenly distributed, so some ranges have far more followers than others. These are
 # split again when the fan-out has fewer rows than this.
 FEW_ROWS = 8
 
 # $1: row ids, $2: the followers up to which each is served, $3: COUNTED_FOLLOWERS.
-# Counting is for rows that may be split: it would take half of a round of ranges.
+# Count only for rows that may be split: counting for each range takes half of a round's time.
 # The highest follower bounds the last range. A later follower needs no push, because the follow
 # itself makes the list of that reader unbelieved, and the next read rebuilds it.
 REST = f"""

@@ -1,7 +1,7 @@
 """Sweeps: each worker process looks at the outbox by itself, whatever becomes of its broker.
 
-They find the rows that no wake-up was sent for: SQL bypassed Django, the broker was down, or a
-worker was killed. They also flag late deliveries, and take down flags.
+They find the rows that no wake-up led to: SQL bypassed Django, the broker was down, or a worker
+was killed. They also flag late deliveries, and take down flags.
 """
 
 import logging
@@ -57,7 +57,7 @@ def process_sweeper() -> Sweeper:
 
 
 def start(**signal: Any) -> None:
-    """Start sweeping, in a process of a worker that has just begun."""
+    """Start sweeping. Called in each new process of a worker."""
     process_sweeper().start()
 
 

@@ -58,8 +58,8 @@ def take_wake_up() -> None:
         connection.ask(("DEL", WAKE_KEY))
 
 
-# Acknowledged early: the work is in the outbox, not in the message, and a message that is held
-# while Redis goes away can take its worker down.
+# Acknowledged early: the work is in the outbox, not in the message, and a worker can fail if Redis
+# disappears while it holds a message.
 @shared_task(name="timelines.fan_out", acks_late=False)
 def fan_out() -> None:
     """Work on what is due, for SHARE_SECONDS. If this fails, a later sweep tries again."""

@@ -35,9 +35,9 @@ class Outcome(NamedTuple):
 def apply(changes: Sequence[Change]) -> list[Outcome]:
     """Make the changes, in order, to those lists that exist; return the outcome of each.
 
-    All commands are sent before the first reply is read. A change whose ids don't fit an entry
-    fails alone. A list whose length has reached a multiple of MARK_SPACING is tended: cut to the
-    cap and marked. Raises Unavailable; any part of the changes may have been made by then.
+    All commands are sent before the first reply is read. If a change's ids exceed 64 bits, only
+    that change fails. A list whose length has reached a multiple of MARK_SPACING is tended: cut to
+    the cap and marked. Raises Unavailable; any part of the changes may have been made by then.
     """
     outcomes: list[Outcome] = []
     grown: set[int] = set()
@@ -94,7 +94,8 @@ def pack(change: Change) -> Iterator[bytes]:
     head = b"*%d\r\n%b" % (len(command) + 2, _bulk(command[0]))
     tail = b"".join(map(_bulk, (*command[1:], entry)))
     for first in range(0, len(change.follower_ids), PIECE_LISTS):
-        # Keys of equal length differ only in their digits, so one join packs a run of them.
+        # The commands for ids with equally many digits differ only in these digits, so one join
+        # packs all of them.
         runs = []
         follower_ids = map(str, change.follower_ids[first : first + PIECE_LISTS])
         for digits, run in groupby(follower_ids, len):

@@ -60,7 +60,7 @@ class Listed(NamedTuple):
     tweet_ids: Sequence[int]  # ascending; a tweet that was pushed twice is there twice
     version: int | None  # None during a rebuild
     floor: int  # complete for ids above it
-    is_whole: bool  # whether all of it was read; reading the rest may lower the floor
+    is_whole: bool  # whether all of it was read; a part has a higher floor, its last mark
     is_same_server: bool  # whether the process that answered is the one that built it
 
     def is_believed(self, follows_version: int) -> bool:

@@ -19,8 +19,8 @@ from users.models import User
 
 # When entries drop out of a page, this many further ones are hydrated at once.
 REFILL = 200
-# If the list was read longer ago than this, it may lack a tweet whose flag has expired. One second
-# is reserved for the time from a query's snapshot to its response.
+# If the list was read longer ago than this, it may lack a tweet whose flag has expired. It is a
+# second less than the flag's, a margin for the time from a query's snapshot to its response.
 LIST_SECONDS = Flag.LINGER_SECONDS - 1
 READS = 2  # of a list, before Postgres serves the page
 
@@ -68,9 +68,9 @@ def _read(reader_id: int, window: Window) -> Listed | None:
 def _from_list(reader_id: int, listed: Listed, window: Window) -> Page[DisplayedTweet] | None:
     """Return the page, or None if the list is not believed.
 
-    Older entries replace those that hydration drops, so a page is short only if the window holds
-    no more tweets. Each batch covers the ids down to its lowest one, so a tweet that only hydration
-    knows is found once. What is below the list's floor comes from Postgres.
+    Older entries replace those that hydration drops, so a page is short only if the window holds no
+    more tweets. Each batch covers the ids down to its lowest one, so a flagged tweet that the list
+    lacks is found once. What is below the list's floor comes from Postgres.
     """
     found: list[DisplayedTweet] = []
     candidates = listed.between(window.since_id, window.max_id)

@@ -49,7 +49,7 @@ local cap, length = tonumber(ARGV[1]), redis.call('LLEN', list)
 local has_state = redis.call('TYPE', state).ok == 'hash'
 if length > cap then
   -- Start at the last element that is kept, not at the first that is cut. If the list was tended at
-  -- every multiple of the spacing, it is a mark, and the search ends there.
+  -- every multiple of the spacing, the last kept element is a mark, and the search ends there.
   local floor = highest_id(cap - 1)
   redis.call('LTRIM', list, 0, cap - 1)
   if has_state and floor > tonumber(redis.call('HGET', state, 'floor')) then
