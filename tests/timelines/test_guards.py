@@ -7,6 +7,7 @@ query. Without the guard that the history is about, they lack a tweet.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -19,6 +20,8 @@ from timelines.lists import changes, store
 from timelines.lists.changes import Change
 from timelines.lists.store import Listed, list_key, state_key
 from timelines.reading import pull
+from timelines.reading.pull import Snapshot
+from timelines.reading.rebuild import rebuild
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,6 +74,30 @@ def valkey_restarts_from_an_old_snapshot(scene: Scene) -> None:
     scene.valkey.restart(from_snapshot=True)
 
 
+def valkey_restarts_during_the_rebuild(scene: Scene) -> None:
+    """Guard: the run_id as of begin. The restored list is that of the rebuild, less a push."""
+    token = store.begin_rebuild(scene.ben.pk)
+    assert token
+    snapshot = pull.snapshot(scene.ben.pk)
+    scene.valkey.take_snapshot()
+    scene.alyssa_posts()
+    scene.valkey.restart(from_snapshot=True)
+    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+
+
+def a_delivery_comes_during_the_rebuild(scene: Scene) -> None:
+    """Guard: the list begins before Postgres is read. The push comes right after the reading."""
+    read = pull.snapshot
+
+    def then_deliver(reader_id: int) -> Snapshot:
+        snapshot = read(reader_id)
+        scene.alyssa_posts()
+        return snapshot
+
+    with patch.object(pull, "snapshot", then_deliver):
+        rebuild(scene.ben.pk)
+
+
 def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
     """Guard: the list must exist. A push to a missing list has no effect."""
     scene.alyssa_posts()
@@ -109,27 +136,42 @@ def late_deliveries_come_during_the_rebuild(scene: Scene) -> None:
 
 
 History = Callable[[Scene], None]
-Patch = Callable[[pytest.MonkeyPatch], None]
+Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
-def without_line(script: str, guard: str, instead: str) -> Patch:
-    """Return a patch that replaces the guard in a Lua script."""
+def without_line(script: str, guard: str, instead: str) -> Mutation:
+    """Return a mutation that replaces the guard in a Lua script."""
 
-    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mutate(monkeypatch: pytest.MonkeyPatch) -> None:
         owner = changes if script == "tend" else store
         source = store.script(script).source
         assert source.count(guard) == 1
         monkeypatch.setattr(owner, script.upper(), Script(source.replace(guard, instead)))
 
-    return patch
+    return mutate
 
 
-def believing(is_believed: Callable[[Listed, int], bool]) -> Patch:
-    """Return a patch that replaces the condition for believing a list."""
+def believing(is_believed: Callable[[Listed, int], bool]) -> Mutation:
+    """Return a mutation that replaces the condition for believing a list."""
     return lambda monkeypatch: monkeypatch.setattr(Listed, "is_believed", is_believed)
 
 
-GUARDS: list[tuple[History, Patch]] = [
+def reading_before_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swap the first two steps of a rebuild."""
+    begin, read = store.begin_rebuild, pull.snapshot
+    snapshots: list[Snapshot] = []
+
+    def read_and_begin(reader_id: int) -> str | None:
+        snapshots.append(pull.snapshot(reader_id))
+        return begin(reader_id)
+
+    monkeypatch.setattr(store, "begin_rebuild", read_and_begin)
+    monkeypatch.setattr(
+        pull, "snapshot", lambda reader_id: snapshots.pop() if snapshots else read(reader_id)
+    )
+
+
+GUARDS: list[tuple[History, Mutation]] = [
     (
         a_rebuild_outlives_its_token,
         without_line("finish", "redis.call('HGET', state, 'token') ~= ARGV[1]", "false"),
@@ -142,6 +184,16 @@ GUARDS: list[tuple[History, Patch]] = [
         valkey_restarts_from_an_old_snapshot,
         believing(lambda listed, version: listed.version == version),
     ),
+    (
+        valkey_restarts_during_the_rebuild,
+        without_line(
+            "finish",
+            "redis.call('HSET', state, 'version', ARGV[2])",
+            "redis.call('HSET', state, 'version', ARGV[2], 'run_id', "
+            "string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))",
+        ),
+    ),
+    (a_delivery_comes_during_the_rebuild, reading_before_beginning),
     (
         the_list_is_evicted_during_the_rebuild,
         without_line("finish", "redis.call('EXISTS', list) == 0", "false"),
@@ -172,11 +224,11 @@ def test_with_its_guard_a_history_loses_nothing(scene: Scene, history: History) 
     assert all_pages(scene.ben, limit=2) == query(scene.ben)
 
 
-@pytest.mark.parametrize(("history", "patch"), GUARDS)
+@pytest.mark.parametrize(("history", "mutation"), GUARDS)
 def test_without_its_guard_a_history_loses_a_tweet(
-    scene: Scene, history: History, patch: Patch, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, history: History, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patch(monkeypatch)
+    mutation(monkeypatch)
     history(scene)
     shown = all_pages(scene.ben, limit=2)
     assert set(shown) < set(query(scene.ben))
