@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,6 +32,7 @@ class Network:
         listed = _run("ss", "-tnH", "state", "established", f"( dport = :{port} )")
         clients = {line.split()[2].rpartition(":")[2] for line in listed.splitlines()}
         if clients:
+            RESERVED_PORTS.write_text(",".join(clients))  # new connections must not get them
             _run("nft", f"add rule inet faults in tcp sport {{ {', '.join(clients)} }} drop")
             _run("nft", f"add rule inet faults in tcp dport {{ {', '.join(clients)} }} drop")
 

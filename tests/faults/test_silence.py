@@ -55,7 +55,7 @@ def test_connections_that_a_firewall_forgot_cost_seconds(
 ) -> None:
     with load(cluster, f"forgotten connections to {server}", report) as oracle:
         network.forget(getattr(cluster, f"{server}_port"))
-        assert seconds_until_delivered(cluster) < 7
+        assert seconds_until_delivered(cluster) < 15  # a round under way is ended after 10 s
     assert oracle.longest_seconds < (REQUEST_SECONDS if server == "postgres" else 1.5)
 
 
@@ -66,7 +66,7 @@ def test_connections_that_a_proxy_forgot_cost_seconds(
     """The proxy acknowledges what is sent, so that only the missing reply tells."""
     with load(proxied, f"{server}'s proxy forgets connections", report) as oracle:
         getattr(proxied, f"to_{server}").forget()
-        assert seconds_until_delivered(proxied) < 9
+        assert seconds_until_delivered(proxied) < 18
     assert oracle.longest_seconds < (REQUEST_SECONDS if server == "postgres" else 1.5)
 
 
