@@ -48,7 +48,7 @@ if REDIS_URL.startswith("rediss://"):
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker without a limit
-# A worker waits for its broker whatever that answers: out of memory, read-only, loading, ...
+# A worker waits for a broker that answers with errors: out of memory, read-only, loading, ...
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 5.0,

@@ -1,4 +1,4 @@
-"""Sweeps: each worker process looks at the outbox by itself, whatever becomes of its broker.
+"""Sweeps: each worker process looks at the outbox by itself, even if its broker fails.
 
 They find the rows that no wake-up led to: SQL bypassed Django, the broker was down, or a worker
 was killed. They also flag late deliveries, and take down flags.
