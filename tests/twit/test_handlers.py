@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -41,6 +42,34 @@ def test_a_defect_gets_a_500_in_json_that_tells_nothing(
     monkeypatch.setattr("tweets.views.Window.from_query", fail)
     response = Client(raise_request_exception=False).get("/tweets", headers={"accept": accept})
     assert (response.status_code, response.json()) == (500, {"detail": "Internal server error."})
+
+
+@pytest.fixture
+def _read_only(ben: User) -> None:
+    """Let Postgres refuse writes, as a replica does."""
+    ben.is_staff = ben.is_superuser = True
+    ben.set_password("right")
+    ben.save()
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+
+
+@pytest.mark.usefixtures("_read_only")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tweets", {"userId": "{user}", "message": "hello"}),
+        ("/admin/login/?next=/admin/", {"username": "ben", "password": "right"}),
+    ],
+)
+def test_a_write_to_a_read_only_postgres_gets_a_503_in_json(
+    ben: User, path: str, body: dict[str, str]
+) -> None:
+    data = {name: value.format(user=ben.pk) for name, value in body.items()}
+    response = Client(raise_request_exception=False).post(path, data)
+    assert response.status_code == 503
+    assert response["Retry-After"] == "1"
+    assert list(response.json()) == ["detail"]
 
 
 @pytest.mark.parametrize(
