@@ -1,5 +1,6 @@
 """Errors outside of the API's views, and what no error has: an ETag."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,13 +46,17 @@ def test_a_defect_gets_a_500_in_json_that_tells_nothing(
 
 
 @pytest.fixture
-def _read_only(ben: User) -> None:
+def _read_only(transactional_db: None, ben: User) -> Iterator[None]:
     """Let Postgres refuse writes, as a replica does."""
     ben.is_staff = ben.is_superuser = True
     ben.set_password("right")
     ben.save()
     with connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute("SET default_transaction_read_only = on")
+    # As if it became a replica during the request.
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    yield
+    connection.close()
 
 
 @pytest.mark.usefixtures("_read_only")
