@@ -13,7 +13,7 @@ up: .venv/local.stamp  ## run all parts on this machine until Ctrl-C
 test: .venv/dev.stamp  ## run all tests except the faults
 	@exec $(BIN)/python -m pytest -n auto --ignore tests/faults
 
-faults: .venv/dev.stamp  ## kill, freeze and fill real processes, and print what each fault costs (25 minutes)
+faults: .venv/dev.stamp  ## kill, freeze and fill real processes, and print what each fault costs (35 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
 
 bench: .venv/bench.stamp  ## measure speed and memory, compared with other projects (7 minutes, 4 GB)
