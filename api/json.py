@@ -1,12 +1,14 @@
 """JSON in and out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 
 class JSONRenderer(BaseRenderer):
@@ -27,6 +29,23 @@ class JSONRenderer(BaseRenderer):
             option |= orjson.OPT_INDENT_2
         # Error messages may be lazy translations, which str() resolves.
         return orjson.dumps(data, default=str, option=option)
+
+
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, with a short cut for the two Accept headers that most clients of an API send."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the renderer and its media type. Raises NotAcceptable."""
+        django = request._request  # skips DRF's slow attribute look-ups
+        first, *others = renderers
+        if django.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not django.GET:
+            return first, first.media_type
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(
+            request, [first, *others], format_suffix
+        )
+        return chosen
 
 
 class JSONParser(parsers.JSONParser):

@@ -74,8 +74,10 @@ def counting(counter: str, seconds: int) -> list[valkey.Command]:
     return [("INCR", counter), ("EXPIRE", counter, seconds, "NX"), ("PTTL", counter)]
 
 
-def count(scope: str, counter: str) -> Usage | None:
-    """Count once. Return the usage, or None if nothing is limited.
+def count(scope: str, request: HttpRequest | Request, user_id: int | None = None) -> Usage | None:
+    """Count the request against its user, or without one against its address.
+
+    Return the usage, or None if nothing is limited.
 
     Without Redis nothing is limited, because serving is more important.
     """
@@ -83,6 +85,10 @@ def count(scope: str, counter: str) -> Usage | None:
     if limit is None:
         return None
     most, seconds = limit
+    if user_id:
+        counter = key(scope, "user", user_id)
+    else:
+        counter = key(scope, "address", counted_address(request))
     try:
         with valkey.server().connection() as connection:
             replies = connection.ask(*counting(counter, seconds))
@@ -92,21 +98,13 @@ def count(scope: str, counter: str) -> Usage | None:
     return Usage.of(most, used, milliseconds)
 
 
-def count_address(scope: str, request: HttpRequest | Request) -> Usage | None:
-    """Count the request against its address, as `count` does."""
-    return count(scope, key(scope, "address", counted_address(request)))
-
-
 class Limit(BaseThrottle):
     """The limit of the view's `throttle_scope`, and the headers that report its usage."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Count the request. Raises Exceeded."""
         scope = getattr(view, "throttle_scope", "requests")
-        if request.user.pk:
-            usage = count(scope, key(scope, "user", request.user.pk))
-        else:
-            usage = count_address(scope, request)
+        usage = count(scope, request, request.user.pk)
         if usage:
             view.headers |= usage.headers()
             usage.check()

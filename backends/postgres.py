@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 from psycopg import RawCursor
 from psycopg.pq import Format
@@ -15,10 +16,12 @@ DELETED_AT_ONCE = 10_000  # rows, which takes well below a second
 _thread = threading.local()
 
 
-def connect() -> None:
-    """Ensure that this thread has a live connection. Raises Django's database errors."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
+def connect() -> BaseDatabaseWrapper:
+    """Return this thread's connection, which is live. Raises Django's database errors."""
+    database = connections[DEFAULT_DB_ALIAS]
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    return database
 
 
 @contextmanager
@@ -29,13 +32,13 @@ def binary_cursor() -> Iterator[RawCursor[TupleRow]]:
     in binary, so they need no parsing: Django parses timestamps in Python, 100 us for 20 tweets.
     Raises Django's database errors.
     """
-    connect()
-    raw = connection.connection
+    database = connect()
+    raw = database.connection
     cursor: RawCursor[TupleRow] | None = getattr(_thread, "cursor", None)
     if cursor is None or cursor.connection is not raw:  # creating a cursor takes 20 us
         cursor = _thread.cursor = RawCursor(raw)
         cursor.format = Format.BINARY
-    with connection.wrap_database_errors:
+    with database.wrap_database_errors:
         yield cursor
 
 

@@ -78,7 +78,7 @@ class Connection:
         # The id of the server process.
         self.run_id = next(x for x in info.splitlines() if x.startswith(b"run_id:"))[7:]
 
-    def ask(self, *commands: Command, meanwhile: Callable[[], None] | None = None) -> list[Reply]:
+    def ask(self, *commands: Command, meanwhile: Callable[[], object] | None = None) -> list[Reply]:
         """Send the commands as one buffer and return their replies. Raises CommandRefused, OSError.
 
         `meanwhile` is called while the server works.

@@ -145,6 +145,7 @@ REST_FRAMEWORK = {
         "api.json.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.json.Negotiation",
     "DEFAULT_PARSER_CLASSES": [
         "api.json.JSONParser",
         "rest_framework.parsers.FormParser",

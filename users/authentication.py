@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from api.addresses import counted_address
-from api.limits import Exceeded, Usage, count_address
+from api.limits import Exceeded, Usage, count
 from backends.postgres import binary_cursor
 from users.models import User
 
@@ -51,7 +51,7 @@ class InvalidTokens:
     def count(self, request: Request, digest: str) -> None:
         """Count an invalid token. Raises Exceeded."""
         self._valid.discard(digest)
-        usage = count_address("requests", request)
+        usage = count("requests", request)
         if usage and usage.remaining <= 0:
             if len(self._refused_until) >= self.MOST:
                 self._refused_until.clear()

@@ -143,7 +143,7 @@ class LimitedForm(AuthenticationForm):
             return self.cleaned_data
         assert self.request  # Django's login views pass it
         try:
-            if usage := limits.count_address(limits.LOGINS, self.request):
+            if usage := limits.count(limits.LOGINS, self.request):
                 usage.check()
             self.user_cache = sign_in(self.request, username, password)
         except limits.Exceeded as exceeded:

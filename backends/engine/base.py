@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from backends.engine.patience import COMMAND, Patience
 
 # Postgres reports these whenever they change. Either may be "on" after a failover.
-READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
+READ_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class Connection(psycopg.Connection[TupleRow]):
@@ -69,5 +69,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         poll.register(self.connection.fileno(), select.POLLIN)
         if poll.poll(0) and not super().is_usable():
             return False
-        status = self.connection.info.parameter_status
-        return not any(status(name) == "on" for name in READ_ONLY)
+        status = self.connection.pgconn.parameter_status
+        return all(status(name) != b"on" for name in READ_ONLY)

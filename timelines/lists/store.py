@@ -78,7 +78,7 @@ def read(
     newest: int | None = None,
     *,
     renew: bool = True,
-    meanwhile: Callable[[], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Listed | None:
     """Return the reader's list and state, read atomically in one round trip. None if one is absent.
 
