@@ -39,11 +39,12 @@ class FanOutQuerySet(models.QuerySet["FanOut"]):
 
 
 class FanOut(models.Model):
-    """A piece of work: deliver or retract a tweet for one range of its author's followers.
+    """Work: deliver or retract a tweet for those of its author's followers within the row's bounds.
 
-    Triggers insert a row for all followers in the transaction that inserts or deletes the tweet. A
-    long one is split into ranges, each a row, which share the `turn`. There is no foreign key: a
-    row must not lock its tweet, which may even be deleted already.
+    A trigger inserts one row, for all followers, in the transaction that inserts or deletes the
+    tweet. (If its author or id is changed, it inserts a retraction and a delivery.) A long fan-out
+    is split into ranges, each a row, which share the `turn`. There is no foreign key: a row must
+    not lock its tweet, which may even be deleted already.
     """
 
     class Kind(models.TextChoices):

@@ -1,4 +1,4 @@
-"""The ASGI entry, which `python -m twit.web` serves: which application serves which path."""
+"""The ASGI application, which `python -m twit.web` serves."""
 
 from contextlib import suppress
 

@@ -87,7 +87,7 @@ class Claim(NamedTuple):
 
     @property
     def is_last(self) -> bool:
-        """Whether no follower of the row is left after this batch."""
+        """Whether the batch is shorter than it may be, so that no follower of the row is left."""
         return len(self.follower_ids) < self.size
 
     @property
@@ -100,7 +100,8 @@ class Claim(NamedTuple):
 def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
     """Lock due rows that no other worker holds, and read about `followers` followers.
 
-    `rows` limits the whole fan-outs. Up to RANGE_ROWS ranges are claimed in addition.
+    `rows` is the maximum number of fan-outs that were not split. Up to RANGE_ROWS ranges are
+    claimed in addition.
     """
     cursor.execute(ALWAYS_BY_INDEX)
     cursor.execute(CLAIM, [rows, followers, front.start(cursor)])

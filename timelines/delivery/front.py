@@ -42,7 +42,7 @@ LOOK = f"""
 
 
 class Sample(NamedTuple):
-    """A moment, and the id of a transaction that got it after that moment."""
+    """A moment, and a transaction id that was given after it."""
 
     at: datetime
     xid: int
@@ -52,8 +52,9 @@ class Front:
     """What one connection knows of the front.
 
     A row's `next_attempt_at` is later than the moment at which its transaction got its id. So once
-    all transactions up to a sample's `xid` have ended, every row from before the sample is visible,
-    and the front may move up to the sample or to the first row that is still there.
+    all transactions up to a sample's `xid` have ended, every row from before the sample is visible.
+    The front may then move up to the sample's moment, or to the first row that is still there if
+    that is earlier.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class Front:
         self._look_at = self._full_look_at = 0.0  # monotonic times
 
     def look(self, cursor: RawCursor[TupleRow]) -> None:
-        """Move the front up, at most once in LOOK_SECONDS."""
+        """Move the front up, or back to a row that a full look finds, once in LOOK_SECONDS."""
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -86,7 +87,7 @@ _fronts: WeakKeyDictionary[psycopg.Connection[TupleRow], Front] = WeakKeyDiction
 
 
 def start(cursor: RawCursor[TupleRow]) -> datetime:
-    """Return the time from which on this connection should look for rows."""
+    """Return the earliest `next_attempt_at` that this connection has to look for."""
     front = _fronts.setdefault(cursor.connection, Front())
     front.look(cursor)
     return front.start

@@ -51,7 +51,7 @@ HYDRATE = f"""
 
 
 class Hydrated(NamedTuple):
-    """The tweets that are still to be shown, newest first, and the reader's follows_version."""
+    """Those of the tweets that may be shown, newest first, and the reader's follows_version."""
 
     follows_version: int
     tweets: list[DisplayedTweet]

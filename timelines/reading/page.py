@@ -42,7 +42,7 @@ def home_page(reader_id: int, window: Window) -> Page[DisplayedTweet]:
 
 
 def _from_fresh_list(reader_id: int, window: Window) -> Page[DisplayedTweet] | None:
-    """Return the page, or None if the reader has no list that is believed and was read just now."""
+    """Return the page. None without a believed list, or if each of READS attempts took too long."""
     for _ in range(READS):
         started = time.monotonic()
         listed = _read(reader_id, window)
