@@ -16,7 +16,7 @@ test: .venv/dev.stamp  ## run all tests except the faults
 faults: .venv/dev.stamp  ## kill, freeze and fill real processes, and print what each fault costs (35 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults
 
-bench: .venv/bench.stamp  ## measure speed and memory, compared with other projects (7 minutes, 4 GB)
+bench: .venv/bench.stamp  ## measure speed and memory, compared with other projects (8 minutes, 4 GB)
 	@exec $(BIN)/python -m benchmarks --save
 
 check: .venv/dev.stamp  ## check style, types, import contracts, migrations and generated code

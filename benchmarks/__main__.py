@@ -12,7 +12,7 @@ from benchmarks.rig import rig
 from benchmarks.sizes import FULL, QUICK, Size
 
 PAGES = ("page-growth", "read", "post")
-DELIVERIES = ("big-account", "ordinary-tweets", "latency", "fan-out-growth")
+DELIVERIES = ("big-account", "ordinary-tweets", "latency", "fan-out-growth", "workers")
 PARTS = ("memory", *PAGES, *DELIVERIES)
 
 
@@ -48,9 +48,17 @@ def run(asked: Sequence[str], size: Size) -> list[Result]:
     results = []
     with rig() as stack:
         # These modules need Django, and Django needs the addresses of the servers.
-        from benchmarks import deliveries, fan_out_growth, latency, memory, page_growth, pages
+        from benchmarks import (
+            deliveries,
+            fan_out_growth,
+            latency,
+            memory,
+            page_growth,
+            pages,
+            workers,
+        )
 
-        modules = (memory, page_growth, pages, deliveries, latency, fan_out_growth)
+        modules = (memory, page_growth, pages, deliveries, latency, fan_out_growth, workers)
         in_order = (part for module in modules for part in module.PARTS)
         parts = dict(zip(PARTS, in_order, strict=True))
         prepared = None

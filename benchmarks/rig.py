@@ -50,9 +50,9 @@ def rig() -> Iterator[Stack]:
         shutil.rmtree(folder)
 
 
-def start_workers(stack: Stack) -> None:
-    """Start one worker with two processes."""
-    stack.start_worker("workers", "-I", "benchmarks.tasks", processes=2)
+def start_workers(stack: Stack, processes: int = 2) -> None:
+    """Start one worker with that many processes."""
+    stack.start_worker("workers", "-I", "benchmarks.tasks", processes=processes)
 
 
 def start_web(stack: Stack) -> str:

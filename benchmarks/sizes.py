@@ -10,6 +10,7 @@ class Size:
     readers: int = 150_000
     peers_readers: int = 10_000
     ordinary_tweets: int = 5_000
+    big_followers: int = 1_000_000
     tweets: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     follows: tuple[int, ...] = (30, 300, 3_000)
     rounds: int = 5
@@ -32,6 +33,7 @@ QUICK = Size(
     readers=2_000,
     peers_readers=100,
     ordinary_tweets=50,
+    big_followers=40_000,
     tweets=(4_000, 8_000),
     follows=(30, 300),
     rounds=1,

@@ -1,7 +1,6 @@
 """Fixtures for the fault tests, and a table of their figures at the end of the run."""
 
 import shutil
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ from tests.faults.load import Oracle
 from tests.faults.network import Network, own_network
 
 _rows: list[tuple[str, ...]] = []
-_fairness: list[str] = []
+_notes: list[str] = []
 Report = Callable[[str, Oracle, float], None]
-FairnessReport = Callable[[list[float], list[float], list[float]], None]
+Note = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,24 +72,13 @@ def report() -> Report:
 
 
 @pytest.fixture
-def fairness_report() -> FairnessReport:
-    """fairness_report(alone, concurrent, deletes) adds latencies, in seconds, to the summary."""
-
-    def add(alone: list[float], concurrent: list[float], deletes: list[float]) -> None:
-        for name, taken in (
-            ("alone", alone),
-            ("during a fan-out to a million followers", concurrent),
-        ):
-            cuts = statistics.quantiles(taken, n=100)
-            p50, p99 = 1000 * cuts[49], 1000 * cuts[98]
-            _fairness.append(f"ordinary tweet, {name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-        _fairness.append(f"longest DELETE during that fan-out: {1000 * max(deletes):.0f} ms")
-
-    return add
+def note() -> Note:
+    """note(line) adds a line of figures to the summary."""
+    return _notes.append
 
 
 def pytest_terminal_summary() -> None:
-    """Print the latencies and the table."""
+    """Print the notes and the table."""
     table = Table(title="Cost of each fault")
     for column in ("fault", "tweets posted", "longest request, s", "delivered after, s"):
         table.add_column(column, justify="left" if column == "fault" else "right")
@@ -98,7 +86,7 @@ def pytest_terminal_summary() -> None:
     table.add_column("lost or wrong", justify="right")
     for row in _rows:
         table.add_row(*row)
-    for line in _fairness:
+    for line in _notes:
         print(line)
     if _rows:
         Console(width=110).print(table)
