@@ -90,7 +90,7 @@ def count(scope: str, request: HttpRequest | Request, user_id: int | None = None
     else:
         counter = key(scope, "address", counted_address(request))
     try:
-        with valkey.server().connection() as connection:
+        with valkey.server("LIMITS_URL").connection() as connection:
             replies = connection.ask(*counting(counter, seconds))
     except valkey.Unavailable:
         return None

@@ -175,8 +175,9 @@ def server_at(url: str) -> Server:
     return Server(url)
 
 
-def server() -> Server:
-    """Return the server that REDIS_URL names. Raises ImproperlyConfigured if it names none."""
-    if not settings.REDIS_URL:
+def server(setting: str = "REDIS_URL") -> Server:
+    """Return the server that the setting names. Raises ImproperlyConfigured if it names none."""
+    url = getattr(settings, setting)
+    if not url:
         raise ImproperlyConfigured(settings.NO_SERVERS)
-    return server_at(settings.REDIS_URL)
+    return server_at(url)

@@ -46,6 +46,7 @@ def _start() -> None:
     _base = Path(tempfile.mkdtemp(prefix="twit-tests-"))
     _base.chmod(0o755)  # Postgres may have to run under another account
     variables = {"SECRET_KEY": "tests", "TWIT_OPEN_API": "on", "TWIT_HTTPS": "off", "DEBUG": "off"}
+    variables |= {"BROKER_URL": "", "LIMITS_URL": ""}  # one server has all roles
     # Django creates each xdist worker's database.
     start_postgres = partial(postgres.start, creates_databases=True)
     for name, start in (("DATABASE_URL", start_postgres), ("REDIS_URL", valkey.start)):

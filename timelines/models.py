@@ -65,7 +65,9 @@ class FanOut(models.Model):
         help_text="The ranges of one fan-out have the same number.",
     )
     after_follower_id = models.BigIntegerField(
-        "served up to follower", db_default=0, help_text="Followers up to this id have been served."
+        "after follower",
+        db_default=0,
+        help_text="Followers up to this id have been served, or belong to other ranges.",
     )
     up_to_follower_id = models.BigIntegerField(
         "last follower",

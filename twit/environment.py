@@ -53,6 +53,14 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _broker_url(url: str) -> str:
+    if url.startswith("redis"):
+        return _redis_url(url)
+    if not re.fullmatch(r"amqps?://([^@/\s]+@)?[\w.-]+(:\d{1,5})?(/[^/?\s]*)?", url, re.ASCII):
+        raise ValueError
+    return url
+
+
 Switch = Annotated[bool, Field(description="on or off")]
 Rate = Annotated[
     tuple[int, int] | None,
@@ -77,6 +85,12 @@ class Environment(BaseSettings):
         Field(description="postgresql://user:password@host:5432/database"),
     ] = ""
     REDIS_URL: Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)] = ""
+    BROKER_URL: Annotated[
+        str,
+        AfterValidator(_broker_url),
+        Field(description="amqp://user:password@host[:port][/vhost], amqps:// or a redis:// URL"),
+    ] = ""
+    LIMITS_URL: Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)] = ""
     SECRET_KEY: str = ""
     DEBUG: Switch = False
     ALLOWED_HOSTS: Annotated[

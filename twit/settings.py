@@ -19,6 +19,8 @@ env = environment.read()
 DEBUG = env.DEBUG
 DATABASE_URL = env.DATABASE_URL
 REDIS_URL = env.REDIS_URL
+BROKER_URL = env.BROKER_URL or REDIS_URL
+LIMITS_URL = env.LIMITS_URL or REDIS_URL
 # Without servers there is nothing to sign: commands such as makemigrations need no secret.
 SECRET_KEY = env.SECRET_KEY or "no-servers"
 ALLOWED_HOSTS = env.ALLOWED_HOSTS
@@ -42,20 +44,32 @@ if DATABASE_URL:
         **{name.upper(): parts.pop(name, "") for name in ("user", "password", "host", "port")},
         "OPTIONS": options | parts,
     }
-CELERY_BROKER_URL = REDIS_URL
-if REDIS_URL.startswith("rediss://"):
+CELERY_BROKER_URL = BROKER_URL
+if BROKER_URL.startswith("rediss://"):
     # Used unless the URL has options of its own. Celery's default is not to verify the server.
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    CELERY_BROKER_USE_SSL: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+elif BROKER_URL.startswith("amqps://"):
+    CELERY_BROKER_USE_SSL = {"server_hostname": None}  # verify the certificate for the URL's host
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker without a limit
 # A worker waits for a broker that answers with errors: out of memory, read-only, loading, ...
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "socket_connect_timeout": 5.0,
-    "socket_timeout": 5.0,
-    # A worker notices within 1 + 2 x 2 s that a connection was lost silently (kombu's docs).
-    "health_check_interval": 2,
-}
+if BROKER_URL.startswith("amqp"):
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"  # replicated, if RabbitMQ is a cluster
+    CELERY_BROKER_HEARTBEAT = 4
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        "confirm_publish": True,  # otherwise a message may be lost without an error
+        "connect_timeout": 5.0,
+        "read_timeout": 5.0,
+        "write_timeout": 5.0,
+    }
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "socket_connect_timeout": 5.0,
+        "socket_timeout": 5.0,
+        # A worker notices within 1 + 2 x 2 s that a connection was lost silently (kombu's docs).
+        "health_check_interval": 2,
+    }
 # A request that can't publish a task logs that and goes on. It does not wait for a broker.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True

@@ -76,7 +76,7 @@ class Attempt:
         commands = limits.counting(self.failures[1], seconds)
         commands += [("GET", self.successes), ("PTTL", self.successes), ("EXISTS", self.known)]
         try:
-            with valkey.server().connection() as connection:
+            with valkey.server("LIMITS_URL").connection() as connection:
                 replies = connection.ask(*commands)
         except valkey.Unavailable:
             return None
@@ -89,7 +89,7 @@ class Attempt:
         """Forgive the attempt. If the password was right, also count that, and know the address."""
         if (limit := limits.rate(limits.LOGINS)) is None:
             return
-        with suppress(valkey.Unavailable), valkey.server().connection() as connection:
+        with suppress(valkey.Unavailable), valkey.server("LIMITS_URL").connection() as connection:
             commands = [connection.script(FORGIVE, [counter]) for counter in self.failures]
             if is_right:
                 commands += limits.counting(self.successes, limit[1])

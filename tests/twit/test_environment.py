@@ -25,6 +25,7 @@ PROGRAMS = {
 SWITCH = "it takes on or off."
 POSTGRES = "it takes postgresql://user:password@host:5432/database."
 REDIS = "it takes redis://[[user]:password@]host[:port][/database], or rediss:// for TLS."
+BROKER = "it takes amqp://user:password@host[:port][/vhost], amqps:// or a redis:// URL."
 HOSTS = "it takes host names, separated by commas."
 ORIGINS = "it takes origins like https://twit.example, separated by commas."
 RATE = "it takes a count and a period like 300/3h, 10/15m or 5/1d, or off."
@@ -47,6 +48,11 @@ WRONG = [
         f"is wrong: the option colour is unknown; {REDIS}",
     ),
     ("REDIS_URL", "redis://cache:70000/0", f"is wrong: Port out of range 0-65535; {REDIS}"),
+    ("BROKER_URL", "sqs://", f"is wrong; {BROKER}"),
+    ("BROKER_URL", "amqp://guest:guest@", f"is wrong; {BROKER}"),
+    ("BROKER_URL", "amqp://rabbit/twit?heartbeat=3", f"is wrong; {BROKER}"),
+    ("BROKER_URL", "redis://cache/first", f"is wrong; {BROKER}"),
+    ("LIMITS_URL", "amqp://rabbit", f"is wrong; {REDIS}"),
     ("ALLOWED_HOSTS", "https://twit.example", f"is 'https://twit.example'; {HOSTS}"),
     ("ALLOWED_HOSTS", "twit.example localhost", f"is 'twit.example localhost'; {HOSTS}"),
     ("CSRF_TRUSTED_ORIGINS", "twit.example", f"is 'twit.example'; {ORIGINS}"),

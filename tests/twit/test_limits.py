@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.db.models.functions import Now
 from knox.models import AuthToken
 from pytest_django import Settings
@@ -236,6 +237,21 @@ def test_without_redis_nothing_is_limited(
     answers = [post(api, ben) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [201] * 5
     assert "X-RateLimit-Limit" not in answers[0]
+
+
+@pytest.mark.django_db
+def test_limits_and_logins_are_counted_by_the_server_of_limits_url(
+    api: APIClient, ben: User, limits: dict[str, Any], settings: Settings
+) -> None:
+    settings.LIMITS_URL = f"{settings.REDIS_URL.rpartition('/')[0]}/500"
+    other = redis.Redis.from_url(settings.LIMITS_URL, decode_responses=True)
+    other.flushdb()
+    client().flushdb()
+    post(api, ben)
+    api.post("/auth/login", {"username": "ben", "password": "wrong"})
+    kinds = {str(key).split(":")[1] for key in other.keys("limit:*")}
+    assert kinds == {"posts", "logins"}
+    assert not client().keys("limit:*")
 
 
 def test_a_users_limit_applies_across_addresses(site: Site) -> None:

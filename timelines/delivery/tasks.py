@@ -47,9 +47,9 @@ def _send() -> None:
     try:
         fan_out.delay()
     except OperationalError:
-        # The server may have become a replica. A new connection may find the primary.
+        # The broker may have restarted or become a replica. A new connection may succeed.
         current_app.pool.force_close_all(close_pool=False)  # type: ignore[attr-defined]
-        raise
+        fan_out.delay()
 
 
 def take_wake_up() -> None:

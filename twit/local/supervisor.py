@@ -20,6 +20,9 @@ from twit.local.process import Child, StepFailed
 from twit.local.signals import Stopped, StopSignals
 from twit.local.terminal import say, step
 
+# Servers that have a role of their own, if the environment names them.
+ROLES = ("BROKER_URL", "LIMITS_URL")
+
 
 def main() -> None:
     """Run until Ctrl-C or SIGTERM. Exits with code 1 if a part does not become ready."""
@@ -85,6 +88,7 @@ class Up:
             "TWIT_HTTPS": "off",
             "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
         }
+        variables |= {name: os.environ[name] for name in ROLES if name in os.environ}
         self.place.publish(variables)
         os.environ.update(variables)
         with step("Tables"):
