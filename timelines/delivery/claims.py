@@ -11,12 +11,12 @@ from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
 from timelines.models import FanOut
 
-# A round takes few ranges, so that other workers find some too.
-RANGE_ROWS = 2
+# Ranges per round. A round takes few of them, so that other workers find some too.
+RANGE_ROWS = 1
 # Followers per row and round. Every worker takes part in a long fan-out, so its rounds have to be
 # short: they keep the tweets that arrive meanwhile waiting.
-WHOLE_FOLLOWERS = 32_768
-RANGE_FOLLOWERS = 16_384
+WHOLE_FOLLOWERS = 16_384
+RANGE_FOLLOWERS = 8_192
 
 # For the transaction. A plan that was made and kept while the outbox was empty would scan the whole
 # table, which takes seconds once the outbox is full.
