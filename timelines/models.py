@@ -115,6 +115,7 @@ class Flag(models.Model):
     """
 
     MOST = 200  # flags that are up at the same time, about
+    MOST_RESERVED = 50  # of these, for deliveries with many followers to go
     # A flag still counts for this long after its delivery is done, because a page may be made of a
     # list that was read before.
     LINGER_SECONDS = 5

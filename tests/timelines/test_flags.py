@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backends.valkey import Unavailable
 from tests.factories import FollowFactory, TweetFactory, UserFactory
+from tests.psql import connect
 from tests.timelines.lists import all_pages, deliver_all, listed, materialise, page, query
 from tests.timelines.machine import small_lists, small_ranges
 from tests.valkey import client
@@ -143,9 +144,74 @@ def test_a_late_range_is_flagged_too(ben: User, readers: list[User]) -> None:
 def test_the_number_of_flags_is_limited(ben: User) -> None:
     Tweet.objects.bulk_create(Tweet(author=ben, message="hi") for _ in range(Flag.MOST + 5))
     age(2)
-    flags.sweep()
-    flags.sweep()
+    for _ in range(6):
+        flags.sweep()
+    assert len(flagged()) == Flag.MOST - Flag.MOST_RESERVED
+
+
+def test_a_long_delivery_is_flagged_though_many_others_are_late(
+    ben: User, readers: list[User]
+) -> None:
+    Flag.objects.bulk_create(Flag(tweet_id=-n, author_id=1) for n in range(Flag.MOST - 1))
+    tweets = TweetFactory.create_batch(3, author=ben)
+    with small_ranges():
+        run_round(rows=1, followers=2)
+    assert flagged()[-1] == tweets[0].pk
     assert len(flagged()) == Flag.MOST
+    with small_ranges():
+        run_round(rows=1, followers=2)
+    assert len(flagged()) == Flag.MOST
+
+
+def test_a_flag_follows_a_change_of_the_author(
+    ben: User, alyssa: User, readers: list[User]
+) -> None:
+    tweet = TweetFactory.create(author=ben)
+    age(2)
+    flags.sweep()
+    reader = FollowFactory.create(followed=alyssa).follower
+    assert page(reader) == []
+    tweet.author = alyssa
+    tweet.save()
+    assert page(reader) == []
+    age(2)
+    flags.sweep()
+    assert page(reader) == [tweet.pk]
+    assert page(readers[0]) == []
+
+
+def test_late_deliveries_behind_many_retractions_are_flagged(
+    ben: User, readers: list[User]
+) -> None:
+    FanOut.objects.bulk_create(
+        FanOut(kind="retract", tweet_id=-n, author_id=ben.pk) for n in range(2_000)
+    )
+    tweet = TweetFactory.create(author=ben)
+    age(2)
+    flags.sweep()
+    assert flagged() == [tweet.pk]
+
+
+def test_a_flag_that_is_done_in_the_future_is_cleared(ben: User) -> None:
+    """Postgres's clock was set back."""
+    tweet = TweetFactory.create(author=ben)
+    deliver_all()
+    Flag.objects.create(tweet_id=tweet.pk, author_id=ben.pk, done_at=Now() + timedelta(hours=1))
+    flags.sweep()
+    assert flagged() == []
+
+
+def test_a_sweep_does_not_wait_for_flags_that_a_frozen_worker_holds(ben: User) -> None:
+    tweets = TweetFactory.create_batch(2, author=ben)
+    deliver_all()
+    Flag.objects.bulk_create(Flag(tweet_id=tweet.pk, author_id=ben.pk) for tweet in tweets)
+    with connect() as frozen:
+        frozen.execute(
+            "UPDATE timelines_flag SET done_at = now() WHERE tweet_id = %s", [tweets[0].pk]
+        )
+        flags.sweep()
+        done = Flag.objects.exclude(done_at=None).values_list("tweet_id", flat=True)
+        assert list(done) == [tweets[1].pk]
 
 
 def test_a_sweep_takes_down_the_flags_of_tweets_that_are_done_or_deleted(

@@ -13,7 +13,7 @@ from tests.factories import TweetFactory
 from tests.stack import wait_until
 from tests.timelines.machine import Worker
 from timelines.delivery import claims, flags, front
-from timelines.delivery.front import Front
+from timelines.delivery.front import Front, Sample
 from timelines.delivery.rounds import run_round
 from timelines.models import FanOut
 from tweets.models import Tweet
@@ -171,6 +171,16 @@ def test_a_full_look_finds_rows_from_before_the_front(
     FanOut.objects.update(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC))
     assert not run_round().claimed
     monkeypatch.setattr(open_front, "_full_look_at", 0.0)
+    assert run_round().claimed == 1
+
+
+def test_rows_are_found_at_once_after_the_clock_was_set_back(ben: User, open_front: Front) -> None:
+    for _ in range(3):
+        move_up()
+    ahead = now() + timedelta(hours=1)  # what the clock said before
+    open_front.start = ahead
+    open_front._samples.append(Sample(ahead, 1))
+    TweetFactory.create(author=ben)
     assert run_round().claimed == 1
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from django.db import OperationalError
 
 from backends.valkey import Unavailable
 from tests.psql import psql
 from tests.stack import wait_until
-from timelines.delivery import rounds, sweeps
+from timelines.delivery import flags, rounds, sweeps
 from timelines.delivery.sweeps import Sweeper
 from timelines.models import FanOut
 from users.models import User
@@ -51,6 +52,20 @@ def test_a_sweep_that_fails_is_followed_by_another(
     post_by_hand(ben)
     wait_until(lambda: not FanOut.objects.exists(), 10)
     assert not failures
+    sweeper.stop()
+
+
+def test_deliveries_do_not_depend_on_the_sweep_of_flags(
+    ben: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(flags, "sweep", fail)
+    sweeper = Sweeper()
+    sweeper.start()
+    post_by_hand(ben)
+    wait_until(lambda: not FanOut.objects.exists(), 10)
     sweeper.stop()
 
 

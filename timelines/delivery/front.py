@@ -73,6 +73,9 @@ class Front:
             start, self._full_look_at = EVER, now + FULL_LOOK_SECONDS
         cursor.execute(LOOK, [start])
         [(at, xid, oldest_open, first)] = cursor.fetchall()
+        if self._samples and at < self._samples[-1].at:  # the clock was set back
+            self._samples.clear()
+            self.start, first = EVER, EVER
         settled: datetime | None = None
         while self._samples and self._samples[0].xid < oldest_open:
             settled = self._samples.popleft().at

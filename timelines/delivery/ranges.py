@@ -14,13 +14,14 @@ LONG_FOLLOWERS = 10_000
 # A range gets about this many followers, unless there are COUNTED_FOLLOWERS or more.
 FOLLOWERS_PER_RANGE = 16_384
 MOST_RANGES = 64
-# Counting stops here; it takes 25 ms up to here. If more followers are left, there are MOST_RANGES.
+# A round counts this many followers, which takes 25 ms; several long fan-outs share them. If all of
+# them belong to one fan-out, it gets MOST_RANGES.
 COUNTED_FOLLOWERS = 16 * FOLLOWERS_PER_RANGE
 # Ids may be unevenly distributed, so some ranges have far more followers than others. These are
 # split again when the fan-out has fewer rows than this.
 FEW_ROWS = 8
 
-# $1: row ids, $2: the followers up to which each is served, $3: COUNTED_FOLLOWERS.
+# $1: row ids, $2: the followers up to which each is served, $3: how many to count for each.
 # Count only for rows that may be split: counting for each range takes half of a round's time.
 # The highest follower bounds the last range. A later follower needs no push, because the follow
 # itself makes the list of that reader unbelieved, and the next read rebuilds it.
@@ -86,7 +87,8 @@ def long_rests(cursor: RawCursor[TupleRow], claims: Sequence[Claim]) -> Iterator
     asked = {c.id: c for c in claims if c.is_range or not c.after_follower_id}
     if asked:
         served = [c.follower_ids[-1] for c in asked.values()]
-        cursor.execute(REST, [list(asked), served, COUNTED_FOLLOWERS])
+        counted = max(LONG_FOLLOWERS + 1, COUNTED_FOLLOWERS // len(asked))
+        cursor.execute(REST, [list(asked), served, counted])
         for row_id, followers, row_count, highest in cursor.fetchall():
             if followers > LONG_FOLLOWERS:
                 yield Rest(asked[row_id], followers, row_count, highest)

@@ -12,6 +12,7 @@ from backends.postgres import binary_cursor
 from backends.valkey import Unavailable
 from timelines.delivery import flags, ranges
 from timelines.delivery.claims import RANGE_ROWS, Claim, claim
+from timelines.delivery.ranges import Rest
 from timelines.lists import changes
 from timelines.lists.changes import Outcome
 
@@ -97,17 +98,16 @@ def finish(
             (done if claimed.is_last else moved).append(claimed)
     if done:
         cursor.execute(DELETE, [[claimed.id for claimed in done]])
-    flags.raise_for(cursor, failed)
-    has_split = bool(moved) and _move_on(cursor, moved)
+    rests = list(ranges.long_rests(cursor, moved))
+    has_split = bool(moved) and _move_on(cursor, moved, rests)
+    flags.raise_for(cursor, [rest.claim for rest in rests], failed)
     reached = sum(outcome.reached for outcome in outcomes if not outcome.error)
     leaves_ranges = has_split or sum(claimed.is_range for claimed in claims) >= RANGE_ROWS
     return Round(len(claims), len(done), reached, len(failed), leaves_ranges)
 
 
-def _move_on(cursor: RawCursor[TupleRow], moved: Sequence[Claim]) -> bool:
-    """Advance the rows; flag and split what is long. Return whether any was split."""
-    rests = list(ranges.long_rests(cursor, moved))
-    flags.raise_for(cursor, [rest.claim for rest in rests])
+def _move_on(cursor: RawCursor[TupleRow], moved: Sequence[Claim], rests: Sequence[Rest]) -> bool:
+    """Advance the rows and split those with long rests. Return whether any was split."""
     shortened = ranges.split(cursor, rests)
     served = {claimed.id: claimed.follower_ids[-1] for claimed in moved}
     up_to = [shortened.get(claimed.id, claimed.up_to_follower_id) for claimed in moved]

@@ -6,6 +6,8 @@ was killed. They also flag late deliveries, and take down flags.
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -39,16 +41,23 @@ class Sweeper:
     def _run(self) -> None:
         pause = 0.0
         while not self._stopped.wait(pause):
-            try:
+            pause = RETRY_SECONDS
+            with _logged():
                 close_old_connections()
-                flags.sweep()
                 pause = 0 if rounds.drain(SHARE_SECONDS) else SWEEP_SECONDS
-            except (Error, Unavailable) as error:
-                logger.warning("A sweep failed: %s", error)
-                pause = RETRY_SECONDS
-            except Exception:
-                logger.exception("A sweep failed")
+            with _logged():  # deliveries don't depend on flags
+                flags.sweep()
         connections.close_all()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except (Error, Unavailable) as error:
+        logger.warning("A sweep failed: %s", error)
+    except Exception:
+        logger.exception("A sweep failed")
 
 
 @cache
