@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers, set_response_etag
@@ -61,6 +62,18 @@ def conditional(get_response: Handler) -> Handler:
             if name.startswith("X-RateLimit"):
                 known[name] = response[name]
         return known
+
+    return handle
+
+
+def session_keys(get_response: Handler) -> Handler:
+    """Drop session cookies that no session has. Postgres would fail on a key with a NUL in it."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if key is not None and not (key.isascii() and key.isalnum()):
+            del request.COOKIES[settings.SESSION_COOKIE_NAME]
+        return get_response(request)
 
     return handle
 

@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "api.middleware.private",
     "api.middleware.same_origin",
     "api.middleware.whole_forms",
+    "api.middleware.session_keys",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -140,6 +141,7 @@ PASSWORD_HASHERS = [
 LOGIN_REDIRECT_URL = "/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
+USE_I18N = False  # or Django would remember every language that a query asks for
 STATIC_URL = "static/"
 # Serves the admin's files from the installed packages, without collectstatic.
 WHITENOISE_USE_FINDERS = True

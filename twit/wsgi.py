@@ -12,6 +12,7 @@ from django.core.wsgi import get_wsgi_application
 
 from backends.engine.base import DatabaseWrapper
 from backends.engine.patience import REQUEST
+from backends.valkey import REQUEST_SECONDS
 from twit import environment
 from twit.celery import app
 
@@ -21,7 +22,9 @@ DatabaseWrapper.patience = REQUEST
 with environment.plain_exit():
     environment.read(needs_servers=True)
     # A request waits for no broker, because the outbox holds its tweet.
-    app.conf.broker_transport_options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
+    options = app.conf.broker_transport_options
+    short = {name: REQUEST_SECONDS for name in options if name.endswith("_timeout")}
+    app.conf.broker_transport_options = options | short
     django_application = get_wsgi_application()
 
 

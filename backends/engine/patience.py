@@ -44,4 +44,5 @@ REQUEST = Patience(connect=2, silence=2.5, lock=2, statement=4, idle=10)
 # After `idle` other workers get the rows of a worker that hangs in a round.
 WORKER = Patience(connect=3, silence=2.5, lock=4, statement=4, idle=10)
 # A migration that waits for a lock makes everybody else wait behind it.
-COMMAND = Patience(connect=10, silence=30, lock=10, statement=None, idle=None)
+# A command that is suspended in a transaction must not keep its rows, nor anybody who waits.
+COMMAND = Patience(connect=10, silence=30, lock=10, statement=None, idle=60)

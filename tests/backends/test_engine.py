@@ -128,3 +128,16 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(options: Callable[..
     finally:
         replica.stop()
         shutil.rmtree(folder)
+
+
+def test_both_sides_give_up_on_packets_that_nobody_acknowledges(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW tcp_user_timeout")
+        [(server,)] = cursor.fetchall()
+    client = connection.connection.info.get_parameters()
+    assert (server, client["tcp_user_timeout"]) == ("30000", "30000")
+    assert {client[f"keepalives_{name}"] for name in ("idle", "interval", "count")} == {
+        "5",
+        "1",
+        "2",
+    }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.translation import trans_real
 from rest_framework.test import APIClient
 
 from api.middleware import CONTENT_SECURITY_POLICY
@@ -92,3 +93,15 @@ def test_the_policy_allows_no_script_in_a_page_and_no_other_host() -> None:
     assert {source for rule in rules.values() for source in rule.split()} == {
         *("'none'", "'self'", "'unsafe-inline'", "data:")
     }
+
+
+@pytest.mark.parametrize("key", ["\0aaaaaaaa", "'; --", "ééééééééé"])
+def test_a_session_cookie_that_is_no_key_is_ignored(client: Client, db: None, key: str) -> None:
+    client.cookies["sessionid"] = key
+    assert client.get("/admin/").status_code == 302
+    assert client.get("/tweets").status_code == 200
+
+
+def test_a_language_in_a_query_is_not_remembered(client: Client, db: None) -> None:
+    assert client.get("/schema?lang=remember-me").status_code == 200
+    assert "remember-me" not in vars(trans_real)["_translations"]

@@ -12,6 +12,7 @@ from tests.test_rooms import ROOMS
 SECRETS = [
     *(".env", ".env.production", "deploy/.env", "server.pem", "twit/tls.key", "client.p12"),
     *(".twit/secrets/django", "dump.rdb", "appendonlydir/appendonly.aof", "twit.sqlite3"),
+    *("twit/client.p12", "users/x.sqlite3", "tweets/dump.rdb"),
     *("celerybeat-schedule", "celerybeat-schedule.db", "celerybeat.pid", ".venv/pyvenv.cfg"),
 ]
 DOCKERIGNORE = [

@@ -1,5 +1,6 @@
 """Settings by the environment, and the commands that stand on them."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -101,3 +102,13 @@ print(DjangoWorkerFixup(app).db_reuse_max)
 """
     env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings"}
     assert run("-c", code, **env).stdout == "100000\n"
+
+
+def test_the_web_server_waits_briefly_for_every_kind_of_broker() -> None:
+    show = "import twit.wsgi; from twit.celery import app; print(app.conf.broker_transport_options)"
+    for url, confirms in (("redis://cache", False), ("amqp://rabbit", True)):
+        shown = run("-c", show, **PRODUCTION, BROKER_URL=url)
+        options = ast.literal_eval(shown.stdout)
+        seconds = {value for name, value in options.items() if name.endswith("_timeout")}
+        assert seconds == {0.3}
+        assert options.get("confirm_publish", False) is confirms

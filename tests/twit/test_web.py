@@ -1,5 +1,6 @@
 """The web server over real connections: overload, slow and odd clients, starting and stopping."""
 
+import asyncio
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import httpx
 import psycopg
@@ -20,8 +23,9 @@ from tests.site import Site
 from tests.stack import CHECKOUT, Stack, wait_until
 from tweets.models import Tweet
 from twit.local.net import free_port
-from twit.web.connection import HEAD_SECONDS, MAX_HEAD_BYTES
-from twit.web.shell import MAX_WAITING, THREADS
+from twit.web.connection import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PIPELINED
+from twit.web.messages import Refused
+from twit.web.shell import MAX_WAITING, THREADS, WAIT_SECONDS, Shell
 from users.models import User
 
 # A server that loses patience soon.
@@ -173,6 +177,64 @@ def test_pipelined_requests_are_answered_in_order(site: Site) -> None:
         for tweet_id in (1, 999_999, 2):
             connection.get(f"/tweets/{tweet_id}")
         assert [connection.reply().status for _ in range(3)] == [200, 404, 200]
+
+
+def test_a_flood_of_pipelined_requests_ends_the_connection(site: Site) -> None:
+    with Raw(site.address) as connection:
+        connection.send(b"GET /tweets/1 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3 * MAX_PIPELINED)
+        statuses: list[int] = []
+        with pytest.raises(OSError):  # the server has closed the connection
+            while True:
+                statuses.append(connection.reply().status)
+    assert len(statuses) < MAX_PIPELINED
+
+
+def test_a_request_that_waits_too_long_for_a_thread_gets_a_503() -> None:
+    def slow(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        time.sleep(WAIT_SECONDS / 2)
+        start_response("200 OK", [])
+        return [b""]
+
+    async def serve_all(count: int) -> list[int]:
+        shell = Shell(slow)
+
+        async def serve() -> int:
+            sent: list[dict[str, Any]] = []
+
+            async def receive() -> Any:
+                raise AssertionError
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            try:
+                await shell(a_scope(), receive, send)
+            except Refused as refused:
+                return refused.response.status
+            return int(sent[0]["status"])
+
+        return await asyncio.gather(*(serve() for _ in range(count)))
+
+    statuses = asyncio.run(serve_all(5 * THREADS))
+    assert statuses[: 2 * THREADS] == [200] * 2 * THREADS
+    assert statuses[-THREADS:] == [503] * THREADS
+
+
+def a_scope() -> Any:
+    """Return the scope of a GET."""
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": None,
+        "client": None,
+        "headers": [],
+        "state": {},
+    }
 
 
 def test_responses_do_not_name_the_server(site: Site) -> None:

@@ -13,8 +13,10 @@ MAX_BODY_BYTES = 64 * 1024
 # A body may take this long, and a second more for each so many bytes.
 BODY_SECONDS = 10.0
 BYTES_A_SECOND = 8 * 1024
-# Only the admin's forms may be longer. So many of them take memory at a time; the others wait.
+# Only the admin's forms may be longer. So many of them take memory at a time; the others wait. They
+# must be faster, so that slow ones don't keep the places.
 LONG_BODIES = asyncio.Semaphore(8)
+LONG_BYTES_A_SECOND = 128 * 1024
 
 
 async def read(scope: HTTPScope, receive: ASGIReceiveCallable) -> bytes:
@@ -27,8 +29,9 @@ async def read(scope: HTTPScope, receive: ASGIReceiveCallable) -> bytes:
     length = int(headers.get(b"content-length", most))
     if length > most:
         raise _too_long(most)
-    seconds = BODY_SECONDS + length / BYTES_A_SECOND
-    place = LONG_BODIES if length > MAX_BODY_BYTES else nullcontext()
+    is_long = length > MAX_BODY_BYTES
+    seconds = BODY_SECONDS + length / (LONG_BYTES_A_SECOND if is_long else BYTES_A_SECOND)
+    place = LONG_BODIES if is_long else nullcontext()
     try:
         async with asyncio.timeout(seconds), place:
             return await _receive_all(scope, receive, most)

@@ -10,6 +10,7 @@ from twit.web.messages import Refused
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
+MAX_PIPELINED = 500  # requests of one connection that wait for the one before
 
 
 class Connection(HttpToolsProtocol):
@@ -49,6 +50,8 @@ class Connection(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.headers = []  # takes trailers, which a proxy's rules for headers don't cover
+            if len(self.pipeline) > MAX_PIPELINED:  # they take 2 kB each
+                raise httptools.HttpParserError("Too many pipelined requests.")
 
     def on_body(self, body: bytes) -> None:
         self.unparsed_bytes = 0

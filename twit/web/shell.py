@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from twit.web.threads import Threads
 
 THREADS = 4
 MAX_WAITING = 100  # requests for a thread
+WAIT_SECONDS = 2.0  # for a thread
 RETRY_AFTER_SECONDS = 1
 
 
@@ -40,15 +42,18 @@ class Shell:
             raise overloaded()
         self.under_way += 1
         has_to_wait = self.under_way > THREADS and not has_ended(scope)
+        latest = time.monotonic() + WAIT_SECONDS
         try:
-            response = await self.threads.call(partial(self.respond, scope, body, has_to_wait))
+            response = await self.threads.call(
+                partial(self.respond, scope, body, has_to_wait, latest)
+            )
         finally:
             self.under_way -= 1
         await response.send(send)
 
-    def respond(self, scope: HTTPScope, body: bytes, has_waited: bool) -> Response:
-        """Return the whole response. Raises Refused if the client has left while it waited."""
-        if has_waited and has_ended(scope):
+    def respond(self, scope: HTTPScope, body: bytes, has_waited: bool, latest: float) -> Response:
+        """Return the whole response. Raises Refused if it waited too long or the client left."""
+        if has_waited and (has_ended(scope) or time.monotonic() > latest):
             raise overloaded()
         return call(self.application, environ(scope, body))
 
