@@ -66,7 +66,7 @@ def setting(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("limits", "statement", "lock", "idle"),
-    [(REQUEST, "4s", "2s", "10s"), (WORKER, "4s", "4s", "10s"), (COMMAND, "0", "10s", "0")],
+    [(REQUEST, "4s", "2s", "10s"), (WORKER, "4s", "4s", "10s"), (COMMAND, "0", "10s", "1min")],
 )
 def test_each_kind_of_process_has_limits_of_its_own(
     options: Callable[..., None], limits: Patience, statement: str, lock: str, idle: str
