@@ -38,9 +38,9 @@ class Negotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """Return the renderer and its media type. Raises NotAcceptable."""
-        django = request._request  # skips DRF's slow attribute look-ups
         first, *others = renderers
-        if django.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not django.GET:
+        accepted = request.META.get("HTTP_ACCEPT", "*/*")
+        if accepted in ("*/*", first.media_type) and not request.query_params:
             return first, first.media_type
         chosen: tuple[BaseRenderer, str] = super().select_renderer(
             request, [first, *others], format_suffix

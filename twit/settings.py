@@ -59,14 +59,11 @@ if BROKER_URL.startswith("amqp"):
     CELERY_BROKER_HEARTBEAT = 4
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "confirm_publish": True,  # otherwise a message may be lost without an error
-        "connect_timeout": 5.0,
-        "read_timeout": 5.0,
-        "write_timeout": 5.0,
+        **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), 5.0),
     }
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "socket_connect_timeout": 5.0,
-        "socket_timeout": 5.0,
+        **dict.fromkeys(("socket_connect_timeout", "socket_timeout"), 5.0),
         # A worker notices within 1 + 2 x 2 s that a connection was lost silently (kombu's docs).
         "health_check_interval": 2,
     }
