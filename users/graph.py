@@ -138,6 +138,9 @@ def _insert_users(users_up_to: int) -> int:
             raise NameTaken(str(error)) from error
         users: int = cursor.rowcount
         cursor.execute(_RAISE_SEQUENCE)
+        if users:
+            # By old statistics each piece may scan all users: minutes for a million of them.
+            cursor.execute("ANALYZE users_user")
     return users
 
 
