@@ -325,14 +325,13 @@ def test_a_late_retraction_of_an_id_that_was_used_again_is_found_by_verify(
     assert all_pages(reader, limit=1) == [tweet_id]
 
 
-def test_the_long_fan_outs_of_a_round_share_what_is_counted(
-    ben: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_long_fan_outs_of_a_round_share_what_is_counted(ben: User) -> None:
     for reader in UserFactory.create_batch(12):
         FollowFactory.create(follower=reader, followed=ben)
     TweetFactory.create_batch(4, author=ben)
-    monkeypatch.setattr(ranges, "COUNTED_FOLLOWERS", 16)
-    monkeypatch.setattr(ranges, "LONG_FOLLOWERS", 2)
-    with transaction.atomic(), binary_cursor() as cursor:
-        found = list(ranges.long_rests(cursor, claims.claim(cursor, 4, 8)))
+    with pytest.MonkeyPatch.context() as patched:  # undone before the fixture of small ranges is
+        patched.setattr(ranges, "COUNTED_FOLLOWERS", 16)
+        patched.setattr(ranges, "LONG_FOLLOWERS", 2)
+        with transaction.atomic(), binary_cursor() as cursor:
+            found = list(ranges.long_rests(cursor, claims.claim(cursor, 4, 8)))
     assert [rest.followers for rest in found] == [4] * 4  # of ten that are left
