@@ -61,6 +61,7 @@ def _broker_url(url: str) -> str:
     return url
 
 
+Redis = Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)]
 Switch = Annotated[bool, Field(description="on or off")]
 Rate = Annotated[
     tuple[int, int] | None,
@@ -84,13 +85,13 @@ class Environment(BaseSettings):
         AfterValidator(_postgres_url),
         Field(description="postgresql://user:password@host:5432/database"),
     ] = ""
-    REDIS_URL: Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)] = ""
+    REDIS_URL: Redis = ""
     BROKER_URL: Annotated[
         str,
         AfterValidator(_broker_url),
         Field(description="amqp://user:password@host[:port][/vhost], amqps:// or a redis:// URL"),
     ] = ""
-    LIMITS_URL: Annotated[str, AfterValidator(_redis_url), Field(description=address.TAKES)] = ""
+    LIMITS_URL: Redis = ""
     SECRET_KEY: str = ""
     DEBUG: Switch = False
     ALLOWED_HOSTS: Annotated[
