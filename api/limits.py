@@ -77,7 +77,8 @@ def counting(counter: str, seconds: int) -> list[valkey.Command]:
 def count(scope: str, request: HttpRequest | Request, user_id: int | None = None) -> Usage | None:
     """Count the request against its user, or without one against its address.
 
-    Return the usage, or None if nothing is limited. Without Redis nothing is limited, because serving is more important.
+    Return the usage, or None if nothing is limited. Without Redis nothing is limited, because
+    serving is more important.
     """
     limit = rate(scope)
     if limit is None:
