@@ -5,7 +5,9 @@ import os
 import sys
 
 from django.core.management import execute_from_command_line
+from django.db import OperationalError
 
+from api.commands import failure
 from twit.environment import plain_exit
 from twit.local.place import CHECKOUT, Place
 
@@ -13,4 +15,9 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
     with plain_exit():
         Place(CHECKOUT).use_published()
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except OperationalError as error:  # in a command of Django's
+            if "--traceback" in sys.argv:
+                raise
+            sys.exit(f"CommandError: {failure('Postgres', error)}")

@@ -1,7 +1,7 @@
-"""The shape of every error: {"detail": "...", <name>: ["...", ...], ...}.
+"""The shape of every error: {"detail": "...", "errors": {<name>: ["...", ...], ...}}.
 
-`detail` is a sentence for people. Each field, parameter or header that is to blame has its problems
-under its own name.
+`detail` is a sentence for people. `errors` is there only if fields, parameters or headers are to
+blame, and has a list of problems for each of them.
 """
 
 import sys
@@ -11,22 +11,23 @@ from typing import Any
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from psycopg import errors as postgres
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from api.limits import Exceeded
 
 RETRY_AFTER_SECONDS = 1
-# What psycopg does not count among its operational errors, although a later try may succeed: the
-# server is a replica now, or it ended a transaction of a process that stood still.
+UNAVAILABLE = "The database is not available. Please try again."
+# Errors that psycopg does not count as operational, although a retry may succeed: the server is a
+# replica now, or it ended a transaction in which the process was suspended.
 PASSING = (postgres.ReadOnlySqlTransaction, postgres.IdleInTransactionSessionTimeout)
 
 
 def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """Return the response to an error in a view: DRF's own, or 503 for a database failure.
 
-    The 503 is JSON for browsers too, because a page would ask Postgres who is signed in.
+    The 503 is JSON in browsers too, because the browsable API would ask Postgres for the user.
     """
     if is_unavailable(error):
         return unavailable()
@@ -34,7 +35,7 @@ def api_error(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
         context["view"].headers |= error.usage.headers()
     response = exception_handler(error, context)
     if response is not None:
-        response.data = shaped(response.data)
+        response.data = _shaped(response.data)
     return response
 
 
@@ -48,21 +49,27 @@ def is_unavailable(error: BaseException | None) -> bool:
 def unavailable() -> JsonResponse:
     """Return the 503 for a database failure."""
     return JsonResponse(
-        {"detail": "The database is not available. Please try again."},
-        status=503,
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        {"detail": UNAVAILABLE}, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
     )
 
 
-def shaped(data: Any) -> dict[str, Any]:
-    """Return DRF's error data with a `detail` in every case."""
+def body(error: APIException) -> dict[str, Any]:
+    """Return the body of the response to an error in a view."""
+    return _shaped(
+        error.detail if isinstance(error.detail, list | dict) else {"detail": error.detail}
+    )
+
+
+def _shaped(data: Any) -> dict[str, Any]:
     if isinstance(data, list):  # problems that no field is to blame for
         data = {api_settings.NON_FIELD_ERRORS_KEY: data}
     if "detail" in data:
-        return {"detail": data["detail"]}
+        return {"detail": str(data["detail"])}
     general = [str(problem) for problem in data.pop(api_settings.NON_FIELD_ERRORS_KEY, [])]
-    named = [f"{name}: {problem}" for name, problems in data.items() for problem in problems]
-    return {"detail": " ".join(general + named), **data}
+    errors = {name: [str(problem) for problem in problems] for name, problems in data.items()}
+    named = [f"{name}: {problem}" for name, problems in errors.items() for problem in problems]
+    detail = {"detail": " ".join(general + named)}
+    return {**detail, "errors": errors} if errors else detail
 
 
 def no_such(kind: str, id_: int | str) -> NotFound:

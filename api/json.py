@@ -9,6 +9,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 
 class JSONRenderer(BaseRenderer):
@@ -32,7 +33,7 @@ class JSONRenderer(BaseRenderer):
 
 
 class Negotiation(DefaultContentNegotiation):
-    """DRF's, with a short cut for the two Accept headers that most clients of an API send."""
+    """DRF's, with a shortcut for the two Accept headers that most API clients send."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -40,12 +41,24 @@ class Negotiation(DefaultContentNegotiation):
         """Return the renderer and its media type. Raises NotAcceptable."""
         first, *others = renderers
         accepted = request.META.get("HTTP_ACCEPT", "*/*")
-        if accepted in ("*/*", first.media_type) and not request.query_params:
+        override = api_settings.URL_FORMAT_OVERRIDE
+        if accepted in ("*/*", first.media_type) and override not in request.query_params:
             return first, first.media_type
         chosen: tuple[BaseRenderer, str] = super().select_renderer(
             request, [first, *others], format_suffix
         )
         return chosen
+
+
+class AnyMediaType(DefaultContentNegotiation):
+    """Always chooses JSON, regardless of the `Accept` header."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the first renderer and its media type."""
+        first = next(iter(renderers))
+        return first, first.media_type or ""
 
 
 class JSONParser(parsers.JSONParser):

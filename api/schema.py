@@ -1,4 +1,4 @@
-"""The OpenAPI document: what operations share, beyond what drf-spectacular reads from the code."""
+"""Describes operations for the OpenAPI document. Their shared responses: api/responses.py."""
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -6,47 +6,17 @@ from typing import Any, Literal, TypeVar
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.fields import empty
 
+from api.cursors import PATTERN
+from api.errors import body
 from api.fields import ID_DIGITS, MAX_DIGITS
 from api.paging import DEFAULT_LIMIT, MAX_LIMIT
+from api.responses import ERRORS
+from api.resuming import LAST_EVENT_ID, NO_CURSOR
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-
-PROBLEMS = {
-    400: "The request is invalid. The body names each field or parameter that is to blame.",
-    401: "A token is needed, or the token is unknown, expired or revoked.",
-    403: "Not allowed for this user, or sent to an open API by a web page of another site.",
-    404: "Not found.",
-    406: "Responses are JSON, which the `Accept` header excludes.",
-    408: "The body took too long to arrive.",
-    413: "The body is longer than any valid one.",
-    415: "The body is neither JSON nor a form.",
-    422: "The Idempotency-Key was used for another tweet.",
-    429: "Too many requests, or too many logins.",
-    503: "The database is not available, or the server is overloaded.",
-}
-
-
-_ERROR = {"$ref": "#/components/schemas/Error"}
-_ERROR_SCHEMA = {
-    "type": "object",
-    "description": "The body of every error.",
-    "properties": {"detail": {"type": "string", "description": "The problem, for people."}},
-    "required": ["detail"],
-    "additionalProperties": {
-        "type": "array",
-        "items": {"type": "string"},
-        "description": "The problems of the field, parameter or header of this name.",
-    },
-    "examples": [
-        {"detail": "There is no tweet 17."},
-        {
-            "detail": "message: This field may not be blank.",
-            "message": ["This field may not be blank."],
-        },
-    ],
-}
 
 
 class TextSchema(OpenApiSerializerFieldExtension):
@@ -63,18 +33,21 @@ class TextSchema(OpenApiSerializerFieldExtension):
 
 
 def described(
+    operation: str,
     *,
     summary: str,
     status: int = 200,
     returns: Any = None,
-    errors: Sequence[int] = (),
+    errors: Sequence[APIException] = (),
     parameters: Sequence[OpenApiParameter] = (),
     takes: Any = empty,
+    media_type: str = "application/json",
 ) -> Callable[[_View], _View]:
     """Return a decorator that describes an operation.
 
-    It takes one serializer and returns another, or fails with one of `errors`, beside the status
-    codes that all operations share. A serializer's `example` becomes the document's.
+    Generated clients name it `operation`. It takes one serializer and returns another, or fails
+    with one of `errors` or of those that all operations share. The document's examples are each
+    serializer's `example` and the bodies of the errors.
     """
     examples = [
         OpenApiExample(name, getattr(serializer, "child", serializer).example, **only)
@@ -85,14 +58,13 @@ def described(
         if hasattr(getattr(serializer, "child", serializer), "example")
     ]
     return extend_schema(
+        operation_id=operation,
         summary=summary,
         parameters=[*parameters],
         request=takes,
-        responses={
-            status: OpenApiResponse(returns, HTTPStatus(status).phrase),
-            **{number: OpenApiResponse(_ERROR, PROBLEMS[number]) for number in errors},
-        },
+        responses={(status, media_type): OpenApiResponse(returns, HTTPStatus(status).phrase)},
         examples=examples,
+        extensions={ERRORS: {error.status_code: body(error) for error in errors}},
     )
 
 
@@ -117,67 +89,38 @@ PAGE = [
         "limit",
         "query",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        "The maximum number of tweets.",
+        "The maximum number of items.",
     ),
-    parameter("max_id", "query", digits(MAX_DIGITS), "Only tweets with lower ids."),
-    parameter("since_id", "query", digits(MAX_DIGITS), "Only tweets with higher ids."),
+    parameter("max_id", "query", digits(MAX_DIGITS), "Only items with lower ids."),
+    parameter("since_id", "query", digits(MAX_DIGITS), "Only items with higher ids."),
     IF_NONE_MATCH,
 ]
-
-_HEADERS = {
-    "ETag": "The version of the response, for `If-None-Match`.",
-    "Link": 'Neighbouring pages (RFC 8288): `rel="next"` is older, `rel="prev"` is newer.',
-    "Location": "The address of the tweet.",
-    "Retry-After": "The number of seconds to wait.",
-    "WWW-Authenticate": "`Token`.",
-    "X-RateLimit-Limit": "The number of requests allowed in a window, if there is a limit.",
-    "X-RateLimit-Remaining": "The number of requests left in the window.",
-    "X-RateLimit-Reset": "When the window ends, in seconds since 1970.",
-}
-_LIMITS = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
-
-
-def complete(result: dict[str, Any], **kwargs: object) -> dict[str, Any]:
-    """Add what all operations of a kind share. drf-spectacular calls this postprocessing hook."""
-    result["components"]["schemas"]["Error"] = _ERROR_SCHEMA
-    for operations in result["paths"].values():
-        for method, operation in operations.items():
-            responses = operation["responses"]
-            errors = [406, 429, 503]
-            if method != "get":
-                errors.append(403)
-            if any(operation.get("security", [])):
-                errors.append(401)
-            if "requestBody" in operation:
-                errors += [408, 413, 415]
-            for status in errors:
-                responses[str(status)] = {
-                    "description": PROBLEMS[status],
-                    "content": {"application/json": {"schema": _ERROR}},
-                }
-            if method == "get":
-                responses["304"] = {"description": "Not modified."}
-            for code, response in responses.items():
-                if names := _header_names(method, code, response):
-                    response["headers"] = {
-                        name: {"description": _HEADERS[name], "schema": {"type": "string"}}
-                        for name in names
-                    }
-            operation["responses"] = dict(sorted(responses.items()))
-    return result
-
-
-def _header_names(method: str, status: str, response: dict[str, Any]) -> list[str]:
-    if status == "401":
-        return ["WWW-Authenticate"]
-    if status in ("429", "503"):
-        return ["Retry-After", *(_LIMITS if status == "429" else [])]
-    if not status.startswith(("2", "3")):
-        return []
-    names = ["ETag"] if method == "get" else []
-    if status == "201":
-        names.append("Location")
-    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-    if schema.get("type") == "array":
-        names.append("Link")
-    return names + _LIMITS
+CURSOR = {"type": "string", "pattern": f"^{PATTERN}$"}
+NEWS = [
+    *PAGE,
+    parameter(
+        "after",
+        "query",
+        CURSOR,
+        "A cursor, from a `prev` link: only tweets that are new since that response. If more than "
+        "`limit` are new, the page has the oldest of them.",
+    ),
+]
+BAD_PAGE = ValidationError({"limit": [f"A number from 1 to {MAX_LIMIT} is needed."]})
+# Of streams.
+RESUME = [
+    parameter(
+        "after",
+        "query",
+        CURSOR,
+        "A cursor, from a `prev` link or an event's `id`: the stream begins with what is new since "
+        "then. By default it begins with the next tweet that arrives.",
+    ),
+    parameter(
+        LAST_EVENT_ID,
+        "header",
+        CURSOR,
+        "A cursor, like `after`. Browsers send it when they reconnect. It overrides `after`.",
+    ),
+]
+BAD_CURSOR = ValidationError({"after": [NO_CURSOR]})

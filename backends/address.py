@@ -4,10 +4,12 @@ import re
 import socket
 import ssl
 from typing import NamedTuple
+from urllib.parse import quote
 
 from redis.connection import parse_url
 
 TAKES = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS"
+CLUSTER_TAKES = "valkey-cluster://[[user]:password@]host:port,host:port,..., or valkeys-cluster://"
 _TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
 _KNOWN = {"host", "port", "db", "username", "password", "connection_class"}
 
@@ -21,12 +23,17 @@ class Address(NamedTuple):
     credentials: tuple[str, ...]  # the arguments of AUTH; empty without a password
     tls: ssl.SSLContext | None
 
+    @property
+    def node(self) -> str:
+        """The name of the server in metrics."""
+        return f"{self.host}:{self.port}"
+
     @classmethod
     def parse(cls, url: str) -> "Address":
         """Parse a URL with redis-py, so that it means the same to Celery.
 
         The query of a rediss:// URL may set ssl_ca_certs, ssl_certfile, ssl_keyfile, and
-        ssl_cert_reqs=none. Raises ValueError, which never quotes the URL and its password.
+        ssl_cert_reqs=none. Raises ValueError, whose text never contains the URL.
         """
         if not re.match(r"rediss?://[^/]*(/\d*)?(\?|$)", url):
             raise ValueError
@@ -51,6 +58,32 @@ class Address(NamedTuple):
             return plain
         with plain:  # closed unless the handshake succeeds, which detaches it
             return self.tls.wrap_socket(plain, server_hostname=self.host)
+
+
+def with_password(url: str, password: str) -> str:
+    """Return a Redis URL without credentials with the password, and any other URL unchanged."""
+    found = re.fullmatch(r"(rediss?://|valkeys?-cluster://)([^@/?]*(?:[/?].*)?)", url)
+    return f"{found[1]}:{quote(password, safe='')}@{found[2]}" if found else url
+
+
+def is_cluster(url: str) -> bool:
+    """Return whether it is the URL of a cluster."""
+    return url.startswith(("valkey-cluster:", "valkeys-cluster:"))
+
+
+def parse_cluster(url: str) -> list[Address]:
+    """Parse valkey-cluster://[[user]:password@]host:port,host:port (valkeys-cluster:// with TLS).
+
+    Return the address of each host. The query may set what Address.parse takes. Raises ValueError.
+    """
+    found = re.fullmatch(r"valkey(s?)-cluster://([^/?@]*@)?([^/?@]+)/?(\?.*)?", url)
+    if not found:
+        raise ValueError
+    tls, credentials, hosts, query = found.groups(default="")
+    scheme = "rediss" if tls else "redis"
+    return [
+        Address.parse(f"{scheme}://{credentials}{host.strip()}{query}") for host in hosts.split(",")
+    ]
 
 
 def _tls(

@@ -43,6 +43,6 @@ def binary_cursor() -> Iterator[RawCursor[TupleRow]]:
 
 
 def delete_in_slices(rows: QuerySet[Model]) -> None:
-    """Delete the rows, few at a time, so that no statement exceeds a worker's limit."""
+    """Delete the rows in batches, so that no statement exceeds the statement timeout."""
     while rows.filter(pk__in=rows.values("pk")[:DELETED_AT_ONCE]).delete()[0]:
         pass

@@ -1,5 +1,6 @@
 """Drives a headless Chromium through chromedriver, by the WebDriver protocol."""
 
+import base64
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from twit.local.net import LOOPBACK, free_port
 from twit.local.process import Child
 
 IS_INSTALLED = bool(shutil.which("chromedriver"))
-# Root needs the first two. The last three keep Chromium from calling its maker.
+# Root needs the first two. The next three keep Chromium from calling its maker. Without the last
+# one, a page that was left keeps its connections.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--headless=new", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+    "--disable-features=BackForwardCache",
 ]
 
 
@@ -57,7 +60,34 @@ class Browser:
 
     def fill(self, selector: str, text: str) -> None:
         """Replace the text of an input."""
-        self.run("document.querySelector(arguments[0]).value = arguments[1]", selector, text)
+        script = "const [at, text] = arguments; const input = document.querySelector(at);"
+        script += "input.value = text; input.dispatchEvent(new Event('input', {bubbles: true}))"
+        self.run(script, selector, text)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of all such elements that are there now."""
+        script = "return Array.from(document.querySelectorAll(arguments[0]), e => e.textContent)"
+        return list(self.run(script, selector))
+
+    def size(self, width: int, height: int, *, is_dark: bool = False) -> None:
+        """Give the page that many pixels, and a user who prefers it light or dark."""
+        self._command("Emulation.setScrollbarsHidden", hidden=True)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._command("Emulation.setDeviceMetricsOverride", **size)
+        wishes = {
+            "prefers-color-scheme": "dark" if is_dark else "light",
+            "prefers-reduced-motion": "reduce",  # pictures would show an animation half-way
+        }
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self._command("Emulation.setEmulatedMedia", features=features)
+
+    def _command(self, name: str, **parameters: object) -> None:
+        self._ask("/goog/cdp/execute", cmd=name, params=parameters)
+
+    def picture(self) -> bytes:
+        """Return what is in sight, as PNG."""
+        answer = self._http.get(f"{self._session}/screenshot").raise_for_status()
+        return base64.b64decode(answer.json()["value"])
 
     def console(self) -> str:
         """Return the console's messages since the last call."""

@@ -11,14 +11,22 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 from rest_framework.test import APIClient
 
-from backends.valkey import Connection, server_at
+from api import limits
+from backends.nodes import nodes_at
+from backends.servers import server_at
+from backends.valkey import Connection
 from tests.factories import FollowFactory, UserFactory
 from tests.site import Site
 from tests.stack import Stack
+from tests.timelines.lists import admit
 from tests.valkey import client
 from timelines.lists import store
+from timelines.reading.low_water import low_water
+from tweets.settled import settled
+from twit.local import valkey
 from users import authentication
 from users.models import Follow, User
 
@@ -31,8 +39,39 @@ hypothesis.settings.load_profile("twit")
 def _fresh_valkey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty the test's Valkey database, and what the process remembers of it."""
     server_at.cache_clear()
+    nodes_at.cache_clear()
+    settled.cache_clear()
+    low_water.cache_clear()
     monkeypatch.setattr(authentication, "invalid_tokens", authentication.InvalidTokens())
+    monkeypatch.setattr(limits, "refused", limits.Refused())
     client().flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _admitted(request: pytest.FixtureRequest, _fresh_valkey: None) -> None:
+    """Admit the server, as a worker does, if the test uses the database."""
+    if request.node.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
+        request.fixturenames
+    ):
+        request.getfixturevalue("db")
+        admit()
+
+
+@pytest.fixture(scope="session")
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey that no other worker of xdist empties."""
+    folder = tmp_path_factory.mktemp("valkey")
+    server, url = valkey.start(folder, password="own", log=folder / "log", durable=False)
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+def alone(own_valkey: str, _fresh_valkey: None) -> Iterator[None]:
+    """Use that Valkey: a server that is emptied tells all who track its keys, in all databases."""
+    with override_settings(REDIS_URL=own_valkey):
+        client().flushdb()
+        yield
 
 
 @pytest.fixture

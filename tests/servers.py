@@ -16,6 +16,8 @@ import pytest
 from twit.local import postgres, valkey
 from twit.local.process import Child
 
+MOST_WORKERS = 12  # Valkey has 16 databases
+
 _servers: list[Child] = []
 _base: Path | None = None
 
@@ -32,6 +34,12 @@ def pytest_load_initial_conftests() -> Generator[None]:
     return (yield)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for `-n auto`. Many tests wait, so cores can be shared."""
+    return min(MOST_WORKERS, (os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """Stop the servers that this plugin started."""
@@ -46,7 +54,10 @@ def _start() -> None:
     _base = Path(tempfile.mkdtemp(prefix="twit-tests-"))
     _base.chmod(0o755)  # Postgres may have to run under another account
     variables = {"SECRET_KEY": "tests", "TWIT_OPEN_API": "on", "TWIT_HTTPS": "off", "DEBUG": "off"}
-    variables |= {"BROKER_URL": "", "LIMITS_URL": ""}  # one server has all roles
+    # One server has all roles, and nothing serves metrics unless a test asks for them.
+    variables |= dict.fromkeys(
+        ("BROKER_URL", "LIMITS_URL", "TWIT_METRICS_WEB", "TWIT_METRICS_WORKER"), ""
+    )
     # Django creates each xdist worker's database.
     start_postgres = partial(postgres.start, creates_databases=True)
     for name, start in (("DATABASE_URL", start_postgres), ("REDIS_URL", valkey.start)):

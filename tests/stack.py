@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from twit.local import process
 from twit.local.net import LOOPBACK, free_port
@@ -25,12 +26,19 @@ class Stack:
         self.folder = folder
         self.children: dict[str, process.Child] = {}
         self.clients = ExitStack()
+        self.database_url = database_url
         self.env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
     def start_web(
-        self, port: int | None = None, *, processes: int = 1, access_log: bool = False, **env: str
+        self,
+        port: int | None = None,
+        *,
+        processes: int = 1,
+        access_log: bool = False,
+        probe: str = "/tweets?limit=1",
+        **env: str,
     ) -> httpx.Client:
-        """Start a web server. Return a client once the server responds."""
+        """Start a web server. Return a client once the server responds at the path `probe`."""
         port = port or free_port()
         command = [
             *(sys.executable, "-m", "twit.web", "--port", str(port), "--workers", str(processes)),
@@ -45,7 +53,7 @@ class Stack:
         def responds() -> bool:
             child.check_alive()
             try:
-                return client.get("/tweets?limit=1").is_success
+                return client.get(probe).is_success
             except httpx.TransportError:
                 return False
 
@@ -68,10 +76,11 @@ class Stack:
         command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-n", node]
         command += ["-c", str(processes), "-l", "info", *options]
         child = self._start(name, command, env or {})
+        former = len(self.log(name))  # of a worker of that name that was killed
 
         def is_ready() -> bool:
             child.check_alive()
-            return f"{node} ready" in self.log(name)
+            return f"{node} ready" in self.log(name)[former:]
 
         if wait:
             wait_until(is_ready)
@@ -93,6 +102,12 @@ class Stack:
             text=True,
             stdout=subprocess.PIPE,
         ).stdout.strip()
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one statement, bypassing Django. Return its rows, if any."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
 
     def _start(self, name: str, command: list[str], env: dict[str, str]) -> process.Child:
         log = self.folder / f"{name}.log"

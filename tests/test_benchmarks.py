@@ -15,8 +15,11 @@ def test_every_benchmark_runs_at_a_small_scale() -> None:
     assert ran.returncode in {0, 1}, ran.stderr  # 1: a target was missed, which is allowed here
     assert "Traceback" not in ran.stdout + ran.stderr, ran.stderr
     measured = [
-        *("Memory of", "A page by tweets", "A rebuild", "A page of 20, in", "A page of 20, over"),
+        *("Memory of", "Bytes stored", "A page by tweets", "A rebuild", "Processor time of"),
+        *("A page of 20, in", "A page of 20, over"),
         *("A POST, in", "A POST, over", "Fan-out of one", "Fan-out of many", "Latency of"),
-        "Fan-out by number",
+        *("Fan-out by number of followers", "Fan-out by number of nodes"),
+        *("Arrival at streams", "Memory of a stream", "Fan-out with", "Pages beside"),
+        *("Processor time of a delivery", "A page of 20 by number of nodes"),
     ]
     assert not [title for title in measured if title not in ran.stdout], ran.stdout

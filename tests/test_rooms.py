@@ -18,7 +18,8 @@ TABLES = {
     "users": {"users_user", "users_follow", "knox_authtoken"},
     "tweets": {"tweets_tweet", "tweets_idempotencykey", "users_user"},
     "timelines": {
-        *("timelines_fanout", "timelines_flag", "tweets_tweet", "users_user", "users_follow")
+        *("timelines_fanout", "timelines_flag", "timelines_admission", "timelines_sighting"),
+        *("tweets_tweet", "users_user", "users_follow"),
     },
 }
 # Private names of dependencies that have no public equivalent.

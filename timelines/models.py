@@ -1,4 +1,4 @@
-"""The outbox: the fan-outs that are still to be done, and which of them are slow."""
+"""The outbox of fan-outs that are still to be done, the flags of slow ones, and the admissions."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from django.db.models import Count, Func, Min, Q, Value
 from django.db.models.functions import Now
 
 from api.fields import MAX_ID
+from backends.slots import ALL, Slots
 
 
 class ClockTimestamp(Func):
@@ -74,10 +75,13 @@ class FanOut(models.Model):
         db_default=MAX_ID,
         help_text="Followers above this id belong to other ranges of the same fan-out.",
     )
+    # What one server did not take becomes a row of its own, for the slots of that server.
+    first_slot = models.IntegerField(db_default=ALL.first, editable=False)
+    last_slot = models.IntegerField(db_default=ALL.last, editable=False)
     attempts = models.IntegerField(db_default=0, help_text="Failures in a row.")
     # Rows are claimed in this order. A round that leaves a row unfinished sets it to the current
-    # time, so that rows take turns. The time is always taken after the
-    # transaction has got its id: see `timelines/delivery/front.py`.
+    # time, so that rows take turns. The time is always taken after the transaction has got its id:
+    # see `timelines/delivery/front.py`.
     next_attempt_at = models.DateTimeField(db_default=ClockTimestamp())
     last_error = models.TextField(db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -107,6 +111,16 @@ class FanOut(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} tweet {self.tweet_id}"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the fan-out is past its first round."""
+        return self.after_follower_id > 0 or self.up_to_follower_id < MAX_ID
+
+    def is_for(self, reader_id: int, slot: int) -> bool:
+        """Return whether the row is still to reach that follower, whose list is in that slot."""
+        is_between = self.after_follower_id < reader_id <= self.up_to_follower_id
+        return is_between and slot in Slots(self.first_slot, self.last_slot)
+
 
 class Flag(models.Model):
     """A slow delivery. Pages show its tweet to the author's followers meanwhile.
@@ -115,7 +129,7 @@ class Flag(models.Model):
     """
 
     MOST = 200  # flags that are up at the same time, about
-    MOST_RESERVED = 50  # of these, for deliveries with many followers to go
+    MOST_RESERVED = 50  # of these, for deliveries with many followers left
     # A flag still counts for this long after its delivery is done, because a page may be made of a
     # list that was read before.
     LINGER_SECONDS = 5
@@ -132,3 +146,36 @@ class Flag(models.Model):
 
     def __str__(self) -> str:
         return f"tweet {self.tweet_id}"
+
+
+class Admission(models.Model):
+    """Which server holds the lists of a range of slots. A single server has one row, for all slots.
+
+    Pages read this table, so it is only written when something changes. Ranges don't overlap.
+    """
+
+    first_slot = models.IntegerField(primary_key=True)
+    last_slot = models.IntegerField()
+    # The server's identity (see backends/identity.py), or "" if no server is admitted.
+    identity = models.CharField(max_length=80, db_default="")
+    address = models.CharField(max_length=300, db_default="", help_text="Empty without a cluster.")
+    # Lists are believed if they were built under this number. Each admission has a new one.
+    generation = models.BigIntegerField()
+    # Valid only on this timeline of Postgres: a promoted standby may lack the latest changes.
+    database_timeline = models.CharField(max_length=8)
+    admitted_at = models.DateTimeField(db_default=ClockTimestamp())
+    # How long the server must be silent before another one takes its place.
+    patience_seconds = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"slots {self.first_slot} to {self.last_slot}"
+
+
+class Sighting(models.Model):
+    """When a worker last saw the server with that identity, last swept, or took a heartbeat."""
+
+    identity = models.CharField(max_length=80, primary_key=True)
+    seen_at = models.DateTimeField(db_default=ClockTimestamp())
+
+    def __str__(self) -> str:
+        return self.identity

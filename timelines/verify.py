@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from timelines.lists import store
+from timelines.lists import admission, store, upkeep
+from timelines.lists.listed import Listed
 from tweets.models import Tweet
 
 # The delivered tweets above a floor, which a believed list must hold, and the reader's version in
 # the same snapshot.
-DELIVERED = """
-    SELECT reader.follows_version, tweet.id
+DELIVERED = f"""
+    SELECT reader.follows_version, {admission.generation("%(slot)s", "%(identity)s")}, tweet.id
     FROM users_user AS reader
     LEFT JOIN (
         users_follow AS follow
@@ -20,7 +21,7 @@ DELIVERED = """
         SELECT true FROM timelines_fanout AS pending WHERE pending.tweet_id = tweet.id LIMIT 1
     ) IS NULL
     WHERE reader.id = %(reader_id)s
-"""
+"""  # noqa: S608 (joined from constants)
 
 
 class Finding(NamedTuple):
@@ -48,31 +49,35 @@ def verify(reader_id: int) -> Finding | None:
     before = store.read(reader_id, renew=False)
     if before is None:
         return None
-    if before.version is None or not before.is_same_server:
+    if before.version is None:
         return Finding(is_believed=False, entries=len(before.tweet_ids))
-    version, delivered = _delivered(reader_id, before.floor)
+    version, generation, delivered = _delivered(reader_id, before)
     listed = store.read(reader_id, renew=False)
     if listed is None:
         return None
+    is_elsewhere = version is not None and generation is None
+    if is_elsewhere or listed.source != before.source:
+        return Finding(is_believed=False, entries=len(listed.tweet_ids))
     held = set(listed.tweet_ids)
     missing = {tweet_id for tweet_id in delivered - held if tweet_id > listed.floor}
     if missing:  # some may have been deleted meanwhile
         missing &= _showable(reader_id, missing)
     return Finding(
-        is_believed=version is not None and listed.is_believed(version),
+        is_believed=version is not None and listed.is_believed(version, generation),
         entries=len(held),
         missing=frozenset(missing),
         surplus=frozenset(held - _showable(reader_id, held)),
-        memory_bytes=store.memory_bytes(reader_id),
+        memory_bytes=upkeep.memory_bytes(reader_id),
     )
 
 
-def _delivered(reader_id: int, floor: int) -> tuple[int | None, set[int]]:
+def _delivered(reader_id: int, listed: Listed) -> tuple[int | None, int | None, set[int]]:
+    parameters = {"reader_id": reader_id, "floor": listed.floor, **listed.source._asdict()}
     with connection.cursor() as cursor:
-        cursor.execute(DELIVERED, {"reader_id": reader_id, "floor": floor})
+        cursor.execute(DELIVERED, parameters)
         rows = cursor.fetchall()
-    version = rows[0][0] if rows else None
-    return version, {tweet_id for _, tweet_id in rows if tweet_id is not None}
+    version, generation = rows[0][:2] if rows else (None, None)
+    return version, generation, {row[2] for row in rows if row[2] is not None}
 
 
 def _showable(reader_id: int, tweet_ids: set[int]) -> set[int]:

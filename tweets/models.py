@@ -1,43 +1,12 @@
 """Tweets, and the idempotency keys of the requests that posted them."""
 
-from datetime import datetime
-from typing import NamedTuple
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from api.paging import Page, Window
 from users.models import User
 
 MESSAGE_MAX_CODE_POINTS = 280
-
-
-class DisplayedTweet(NamedTuple):
-    """A tweet with everything that the API shows of it."""
-
-    id: int
-    author_id: int
-    username: str
-    message: str
-    created_at: datetime
-
-
-# The same in hand-written SQL, and for the ORM.
-DISPLAYED_COLUMNS = "tweet.id, tweet.author_id, author.username, tweet.message, tweet.created_at"
-_DISPLAYED_FIELDS = ("id", "author_id", "author__username", "message", "created_at")
-
-
-class TweetQuerySet(models.QuerySet["Tweet"]):
-    def page(self, window: Window) -> Page[DisplayedTweet]:
-        """Return the newest tweets within the window."""
-        rows = window.select(self).values_list(*_DISPLAYED_FIELDS)
-        return Page.cut([DisplayedTweet._make(row) for row in rows], window.limit)
-
-    def displayed(self, tweet_id: int) -> DisplayedTweet | None:
-        """Return one tweet, or None if there is none with that id."""
-        row = self.filter(pk=tweet_id).values_list(*_DISPLAYED_FIELDS).first()
-        return DisplayedTweet(*row) if row else None
 
 
 class Tweet(models.Model):
@@ -48,8 +17,6 @@ class Tweet(models.Model):
     )
     message = models.CharField(max_length=MESSAGE_MAX_CODE_POINTS)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    objects = TweetQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -67,7 +34,7 @@ class Tweet(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A POST's key, and with the request itself, what its first response was made of."""
+    """The key of a POST. With the repeated request, the row reproduces the first response."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.CharField(max_length=255)

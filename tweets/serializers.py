@@ -6,11 +6,12 @@ from rest_framework import serializers
 
 from api import access
 from api.fields import ID, IdField, TextField
-from tweets.models import MESSAGE_MAX_CODE_POINTS, DisplayedTweet, Tweet
+from tweets.displayed import DisplayedTweet
+from tweets.models import MESSAGE_MAX_CODE_POINTS, Tweet
 
 
 def to_json(tweet: DisplayedTweet) -> dict[str, object]:
-    """Return the tweet as the API shows it. JavaScript's numbers can't hold all ids."""
+    """Return the tweet as the API shows it. Ids are strings: JavaScript's numbers are too short."""
     tweet_id, author_id, username, message, created_at = tweet
     return {
         "id": str(tweet_id),
@@ -29,17 +30,18 @@ class NewTweetSerializer(serializers.Serializer[Tweet]):
 
     userId = IdField(  # noqa: N815 (the API's own name)
         source="author_id",
+        label="User id",
         required=False,
-        help_text="The author. By default the user whose token it is; users with the permission "
+        help_text="The author's id. By default that of the token's user. Users with the permission "
         "tweets.add_tweet may name anybody. An open API requires it.",
     )
     message = TextField(
         max_length=MESSAGE_MAX_CODE_POINTS,
-        help_text="The message. White space around it is removed, and something must be left.",
+        help_text="The message. White space around it is removed. The rest must not be empty.",
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """Return the fields. An open API knows no sender who could be the default author."""
+        """Return the fields. In an open API no sender is known who could be the default author."""
         fields = super().get_fields()
         fields["userId"].required = access.is_open()
         return fields

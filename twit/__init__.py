@@ -1,1 +1,1 @@
-"""Wiring."""
+"""Wiring: settings, URLs, and the entry points of servers and workers."""

@@ -8,7 +8,9 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 import twit.celery  # noqa: F401 (every Django process sends its tasks through this application)
-from twit import environment
+from api.headers import HEADERS
+from twit import environment, logs
+from twit.openapi import SPECTACULAR_SETTINGS  # noqa: F401 (Django's settings include it)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 NO_SERVERS = environment.NO_SERVERS
@@ -23,11 +25,18 @@ BROKER_URL = env.BROKER_URL or REDIS_URL
 LIMITS_URL = env.LIMITS_URL or REDIS_URL
 # Without servers there is nothing to sign: commands such as makemigrations need no secret.
 SECRET_KEY = env.SECRET_KEY or "no-servers"
+SECRET_KEY_FALLBACKS = env.SECRET_KEY_FALLBACKS
 ALLOWED_HOSTS = env.ALLOWED_HOSTS
 CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS
+CORS_ALLOWED_ORIGINS = env.TWIT_CORS_ORIGINS
 TWIT_OPEN_API = env.TWIT_OPEN_API
 TWIT_OPEN_API_ANYWHERE = env.TWIT_OPEN_API_ANYWHERE
+TWIT_SIGN_UP = env.TWIT_SIGN_UP
 TWIT_LIMITS = env.limits
+TWIT_PENDING_SECONDS = env.TWIT_PENDING_SECONDS
+TWIT_STREAMS = env.TWIT_STREAMS
+TWIT_STREAMS_PER_USER = env.TWIT_STREAMS_PER_USER
+TWIT_STREAMS_PER_ADDRESS = env.TWIT_STREAMS_PER_ADDRESS
 
 # Servers
 
@@ -72,7 +81,7 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# A worker that is told to stop finishes what it has fetched: one or two tasks of a second each.
+# On SIGTERM a worker finishes what it has fetched: one or two tasks of a second each.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Tasks between two reconnections to the database. By default Celery closes the connection before
 # and after each task, which costs five times the throughput.
@@ -82,6 +91,7 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "forget expired sign-ins": {"task": "users.clear_sign_ins", "schedule": 24 * 3600.0},
     "forget old idempotency keys": {"task": "tweets.clear_keys", "schedule": 3600.0},
+    "tell that the scheduler works": {"task": "timelines.heartbeat", "schedule": 60.0},
 }
 
 # Django
@@ -90,25 +100,38 @@ CONTRIB = "admin auth contenttypes sessions messages staticfiles postgres"
 INSTALLED_APPS = [
     *(f"django.contrib.{app}" for app in CONTRIB.split()),
     *("rest_framework", "knox", "drf_spectacular", "drf_spectacular_sidecar"),
-    *("users", "tweets", "timelines"),
+    *("api", "users", "tweets", "timelines"),
 ]
+# Requests by programs need nothing between a shortcut and its end: see api.middleware.shortcut.
 MIDDLEWARE = [
+    *("api.health.probes", "api.measuring.measured"),
     "django.middleware.security.SecurityMiddleware",
+    "api.middleware.shortcut",
     "api.middleware.content_security",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
+    "api.middleware.end_of_shortcut",
     "api.middleware.conditional",
     "api.middleware.private",
     "api.middleware.same_origin",
     "api.middleware.whole_forms",
+    "django.middleware.common.CommonMiddleware",
+    "api.middleware.shortcut",
     "api.middleware.session_keys",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "users.authentication.SessionUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "api.middleware.end_of_shortcut",
 ]
+if CORS_ALLOWED_ORIGINS:  # otherwise no request pays for it
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")  # also for errors of the others
+CORS_ALLOW_HEADERS = [
+    *("authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id")
+]
+CORS_EXPOSE_HEADERS = [*HEADERS]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -136,7 +159,6 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 LOGIN_REDIRECT_URL = "/"
-LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False  # or Django would remember every language that a query asks for
 STATIC_URL = "static/"
@@ -144,13 +166,11 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 
 SECURE_SSL_REDIRECT = env.TWIT_HTTPS
-# Without a proxy that sets the header, it is the client's.
+# Without a proxy that sets the header, any client could.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.TWIT_PROXIES else None
-SECURE_HSTS_SECONDS = 365 * 24 * 3600 if env.TWIT_HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = env.TWIT_HTTPS
-SECURE_HSTS_PRELOAD = env.TWIT_HTTPS
-SESSION_COOKIE_SECURE = env.TWIT_HTTPS
-CSRF_COOKIE_SECURE = env.TWIT_HTTPS
+SECURE_HSTS_SECONDS = env.TWIT_HSTS_SECONDS
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for subdomains; preloading
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.TWIT_HTTPS
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "api.errors.api_error",
@@ -173,28 +193,6 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": env.TWIT_PROXIES,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Twit",
-    "DESCRIPTION": "A home-timeline service: it delivers tweets to the home timelines of their "
-    "authors' followers. Requests may also send their bodies as forms.",
-    "VERSION": "0.1.0",
-    "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",  # no request to another server
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # Generated clients need one format of each body; the others are for people.
-    "RENDERER_WHITELIST": ["api.json.JSONRenderer"],
-    "PARSER_WHITELIST": ["api.json.JSONParser"],
-    "POSTPROCESSING_HOOKS": ["api.schema.complete"],
-}
 REST_KNOX = {"TOKEN_TTL": timedelta(days=env.TWIT_TOKEN_DAYS)}
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.TWIT_LOG_LEVEL},
-    "loggers": {"uvicorn.error": {"level": "ERROR"}},  # not a line for each invalid request
-}
+LOGGING = logs.configuration(env.TWIT_LOG_LEVEL, is_json=env.TWIT_LOG_FORMAT == "json")

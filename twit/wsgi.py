@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twit.settings")
 DatabaseWrapper.patience = REQUEST
 with environment.plain_exit():
     environment.read(needs_servers=True)
-    # A request waits for no broker, because the outbox holds its tweet.
+    # A request waits only briefly for the broker, because the outbox holds its tweet.
     options = app.conf.broker_transport_options
     short = {name: REQUEST_SECONDS for name in options if name.endswith("_timeout")}
     app.conf.broker_transport_options = options | short
@@ -29,7 +29,7 @@ with environment.plain_exit():
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Serve a request. Bodies are read as UTF-8; Django would fail on a charset such as zlib."""
+    """Serve a request. Bodies are read as UTF-8: Django would fail on a charset such as zlib."""
     content_type = environ.get("CONTENT_TYPE", "")
     if "charset" in content_type.lower():
         environ["CONTENT_TYPE"] = re.sub(r"(?i);\s*charset\s*=[^;]*", "", content_type)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from django.db import IntegrityError, connection, transaction
 
 from api.fields import MAX_ID, parse_id
+from users import apart
 
 # The follows that one transaction inserts. They lock their followers for some 0.1 s.
 PIECE_EDGES = 5_000
-# In a header line, perhaps quoted. `1;2` and `0x1` are none.
+# In a header line, perhaps quoted. `1;2` and `0x1` are not column names.
 COLUMN_NAME = re.compile(r'"?[^\W\d][\w-]*"?')
 INCOMPLETE = "some of it may be stored: run the command again to complete it"
 
@@ -31,7 +32,7 @@ Piece = tuple[Edge, Edge]  # the edges above the first one, up to and including 
 
 
 class BadEdge(Exception):
-    """A line is not an edge. The text tells the line's number and the problem."""
+    """A line is not an edge. The text names the line and the problem."""
 
 
 class NameTaken(Exception):
@@ -99,21 +100,28 @@ def power_law_edges(users: int, mean_follows: float, seed: int) -> Iterator[Edge
             yield Edge(follower_id, followed_id)
 
 
-def load(edges: Iterable[Edge], *, users_up_to: int = 0) -> Loaded:
-    """Store the edges. Missing users, up to `users_up_to`, become `user<id>`.
+def load(
+    edges: Iterable[Edge], *, users_up_to: int = 0, offset: int = 0, merges: bool = True
+) -> Loaded:
+    """Store the edges, with `offset` added. Missing users, up to `users_up_to`, become `user<id>`.
 
-    All edges are read first, so an exception from `edges` stores nothing. Neither does NameTaken.
+    Unless it `merges`, raises IdsDontFit if users with these ids have other names.
+
+    All edges are read first, so nothing is stored if `edges` raises, or after NameTaken.
     Then the missing users are stored in one transaction, and the follows in pieces, each in a
     transaction of its own. A concurrent follow waits for one piece at most. An interrupted load
     has stored whole pieces; loading again completes it. Loading twice changes nothing.
     """
-    with _staged(edges):
-        users = _insert_users(users_up_to)
+    first_id, last_id = 1 + offset, users_up_to + offset
+    with _staged(apart.shifted(edges, offset)):
+        if not merges:
+            apart.check(first_id, last_id)
+        users = _insert_users(first_id, last_id)
         return Loaded(users, follows=sum(map(_insert_piece, _pieces())))
 
 
 @contextmanager
-def _staged(edges: Iterable[Edge]) -> Iterator[None]:
+def _staged(edges: Iterable[tuple[int, int]]) -> Iterator[None]:
     """Copy the edges into a temporary table `edge`, which locks nothing for others."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE edge (follower_id bigint, followed_id bigint)")
@@ -130,16 +138,16 @@ def _staged(edges: Iterable[Edge]) -> Iterator[None]:
 
 
 @transaction.atomic
-def _insert_users(users_up_to: int) -> int:
+def _insert_users(first_id: int, last_id: int) -> int:
     with connection.cursor() as cursor:
         try:
-            cursor.execute(_INSERT_USERS, [users_up_to])
+            cursor.execute(_INSERT_USERS, [first_id, last_id])
         except IntegrityError as error:
             raise NameTaken(str(error)) from error
         users: int = cursor.rowcount
         cursor.execute(_RAISE_SEQUENCE)
         if users:
-            # By old statistics each piece may scan all users: minutes for a million of them.
+            # With old statistics each piece may scan all users, for minutes if they are a million.
             cursor.execute("ANALYZE users_user")
     return users
 
@@ -167,7 +175,7 @@ _INSERT_USERS = """
     SELECT id, 'user' || id, '!', '', '', '', false, false, true, now()
     FROM (SELECT follower_id AS id FROM pg_temp.edge
           UNION SELECT followed_id FROM pg_temp.edge
-          UNION SELECT generate_series(1, %s)) AS named
+          UNION SELECT generate_series(%s::bigint, %s::bigint)) AS named
     ON CONFLICT (id) DO NOTHING
 """
 # Never lowers it: concurrent transactions may have taken ids that are not visible yet.

@@ -15,28 +15,35 @@ Successful logins are limited per account too, because a password check is expen
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.hashers import check_password
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import APIException
+from rest_framework.request import Request
 
-from api import limits
-from api.addresses import counted_address
+from api import limits, logs
+from api.access import log
+from api.addresses import client_address, counted_address
 from api.errors import RETRY_AFTER_SECONDS
-from backends import valkey
+from backends import metrics, valkey
+from backends.script import Script
+from backends.servers import server
 from users.models import User
+
+_Found = TypeVar("_Found")
 
 KNOWN_SECONDS = 30 * 24 * 3600
 WAIT_SECONDS = 1.0  # for the password check of another login
 # KEYS[1]: a counter. A window that has ended meanwhile must not begin below 0.
-FORGIVE = valkey.Script(
+FORGIVE = Script(
     "if tonumber(redis.call('GET', KEYS[1]) or 0) > 0 then redis.call('DECR', KEYS[1]) end"
 )
 # If more logins could wait, a flood of them would occupy all threads of the process.
@@ -49,11 +56,11 @@ class Busy(APIException):
 
     status_code = 503
     default_detail = "Too many logins at this moment. Please try again."
-    wait = RETRY_AFTER_SECONDS  # DRF's exception handler makes it the header
+    wait = RETRY_AFTER_SECONDS  # DRF's exception handler sends it as Retry-After
 
 
 class Attempt:
-    """A login to an account from an address, whose keys in Redis count and remember it."""
+    """A login to an account from an address, with the Redis keys that count and remember it."""
 
     def __init__(self, address: str, username: str) -> None:
         # Hashed, because a name may be any text.
@@ -68,28 +75,27 @@ class Attempt:
     def count(self) -> limits.Usage | None:
         """Count it against its account. Return the usage of successful logins, with this one.
 
-        Returns None if nothing is limited. Raises Exceeded for too many failed logins.
+        Returns None without a limit or without Redis. Raises Exceeded for too many failed logins.
         """
         if (limit := limits.rate(limits.LOGINS)) is None:
             return None
-        most, seconds = limit
-        commands = limits.counting(self.failures[1], seconds)
+        commands = limits.counting(self.failures[1], limit[1])
         commands += [("GET", self.successes), ("PTTL", self.successes), ("EXISTS", self.known)]
         try:
-            with valkey.server("LIMITS_URL").connection() as connection:
+            with server("LIMITS_URL").connection() as connection:
                 replies = connection.ask(*commands)
         except valkey.Unavailable:
             return None
         failed, _, failed_left, succeeded, succeeded_left, is_known = cast("list[int]", replies)
         if not is_known:
-            limits.Usage.of(most, failed, failed_left).check()
-        return limits.Usage.of(most, int(succeeded or 0) + 1, succeeded_left)
+            limits.Usage.of(limits.LOGINS, limit, failed, failed_left).check()
+        return limits.Usage.of(limits.LOGINS, limit, int(succeeded or 0) + 1, succeeded_left)
 
     def end(self, *, is_right: bool) -> None:
-        """Forgive the attempt. If the password was right, also count that, and know the address."""
+        """Forgive the attempt. If the password was right, count that and remember the address."""
         if (limit := limits.rate(limits.LOGINS)) is None:
             return
-        with suppress(valkey.Unavailable), valkey.server("LIMITS_URL").connection() as connection:
+        with suppress(valkey.Unavailable), server("LIMITS_URL").connection() as connection:
             commands = [connection.script(FORGIVE, [counter]) for counter in self.failures]
             if is_right:
                 commands += limits.counting(self.successes, limit[1])
@@ -99,7 +105,7 @@ class Attempt:
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Wait until no other password is checked. Raises Busy."""
+    """Wait until no other password is being checked. Raises Busy."""
     if not _in_line.acquire(blocking=False):
         raise Busy
     try:
@@ -116,19 +122,44 @@ def turn() -> Iterator[None]:
 @sensitive_variables("password")
 def sign_in(request: HttpRequest, username: str, password: str) -> User | None:
     """Return the active user of that name and password, or None. Raises Exceeded, Busy."""
+    user = _within_limits(
+        request, username, lambda: authenticate(request, username=username, password=password)
+    )
+    if user:
+        logs.name_user(user.pk)
+    return user
+
+
+@sensitive_variables("password")
+def confirm(request: Request, user: User, password: str) -> bool:
+    """Return whether the password is the user's. Counts as a login. Raises Exceeded, Busy.
+
+    It never rehashes the password, which would revoke the user's tokens.
+    """
+    return _within_limits(request, user.username, lambda: check_password(password, user.password))
+
+
+def _within_limits(
+    request: HttpRequest | Request, username: str, check: Callable[[], _Found]
+) -> _Found:
+    """Return what `check` returns, which is true if the password is right."""
     attempt = Attempt(counted_address(request), username)
     successes = attempt.count()
     try:
         if successes:
             successes.check()
         with turn():
-            user = authenticate(request, username=username, password=password)
+            found = check()
     except Exception:  # no password was checked
         attempt.end(is_right=False)
         raise
-    if user is not None:
+    if found:
         attempt.end(is_right=True)
-    return user
+    else:
+        login = {"username": username, "address": str(client_address(request) or "unknown")}
+        log.warning("Failed login as %(username)r from %(address)s", login, extra=login)
+        metrics.FAILED_LOGINS.inc()
+    return found
 
 
 class LimitedForm(AuthenticationForm):
@@ -158,4 +189,4 @@ class LimitedForm(AuthenticationForm):
 
 
 class LimitedAdminForm(LimitedForm, AdminAuthenticationForm):
-    """The same for the admin, which accepts only staff."""
+    """The login form of the admin, which accepts only staff, with the same limits."""

@@ -5,6 +5,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+# The permission to see whom others follow, and their home timelines.
+VIEW_FOLLOWS = "users.view_follow"
+
 
 class User(AbstractUser):
     """Someone who tweets and follows. `username` is unique."""

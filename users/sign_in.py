@@ -1,11 +1,14 @@
 """Signing in and out by token."""
 
+from typing import cast
+
 import knox.views
 from django.conf import settings
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from drf_spectacular.utils import extend_schema_view
-from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed
+from knox.models import AuthToken
+from rest_framework import serializers, status
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,20 +18,18 @@ from api.fields import ID, TextField
 from api.limits import LOGINS
 from api.schema import described
 from users import logins, tokens
-from users.authentication import SCHEME, TokenAuthentication
+from users.authentication import CHALLENGE, Bearer, TokenAuthentication
 from users.models import User
+from users.serializers import MAX_PASSWORD, NamedUserSerializer
 
 
-class LoginSerializer(serializers.Serializer[None]):
+class LoginSerializer(NamedUserSerializer):
     """The body of a login."""
 
     example = {"username": "ben", "password": "a secret"}
-    username = TextField(max_length=150, help_text="The user's name.")
-    password = TextField(max_length=1000, trim_whitespace=False, help_text="The user's password.")
-
-    def validate_username(self, username: str) -> str:
-        """Return the name in the form in which Django's own forms store names."""
-        return User.normalize_username(username)
+    password = TextField(
+        max_length=MAX_PASSWORD, trim_whitespace=False, help_text="The user's password."
+    )
 
 
 class Token(serializers.Serializer[None]):
@@ -41,7 +42,7 @@ class Token(serializers.Serializer[None]):
 
 
 class LoginFailed(AuthenticationFailed):
-    """A 401 that doesn't tell what is wrong."""
+    """A 401 that doesn't reveal what is wrong."""
 
     default_detail = "There is no active user with that name and password."
 
@@ -59,10 +60,16 @@ class LoginView(APIView):
         return LOGINS if self.request.method == "POST" else "requests"
 
     def get_authenticate_header(self, request: Request) -> str:
-        """Return the scheme, without which DRF would answer 403 instead of 401."""
-        return SCHEME
+        """Return the challenge, without which DRF would answer 403 instead of 401."""
+        return CHALLENGE
 
-    @described(summary="Sign in", takes=LoginSerializer, returns=Token, errors=[400, 401])
+    @described(
+        "signIn",
+        summary="Sign in",
+        takes=LoginSerializer,
+        returns=Token,
+        errors=[ValidationError({"password": ["This field is required."]}), LoginFailed()],
+    )
     def post(self, request: Request) -> Response:
         """Exchange a user's name and password for a token."""
         serializer = LoginSerializer(data=request.data)
@@ -79,15 +86,33 @@ class LoginView(APIView):
         return Response(body, headers={"Cache-Control": "no-store"})
 
 
-@extend_schema_view(post=described(summary="Sign out", status=204, takes=None))
+@extend_schema_view(post=described("signOut", summary="Sign out", status=204, takes=None))
 class LogoutView(knox.views.LogoutView):
     """Revoke the request's token."""
 
     authentication_classes = [TokenAuthentication]
 
+    def post(self, request: Request) -> Response:
+        """Revoke the request's token."""
+        digest = cast(Bearer, request.auth).digest
+        tokens.revoke(AuthToken.objects.filter(digest=digest), "signed out")
+        return _signed_out(request)
 
-@extend_schema_view(post=described(summary="Sign out everywhere", status=204, takes=None))
+
+@extend_schema_view(
+    post=described("signOutEverywhere", summary="Sign out everywhere", status=204, takes=None)
+)
 class LogoutAllView(knox.views.LogoutAllView):
     """Revoke all tokens of the request's user."""
 
     authentication_classes = [TokenAuthentication]
+
+    def post(self, request: Request) -> Response:
+        """Revoke all tokens of the request's user."""
+        tokens.revoke(AuthToken.objects.filter(user=request.user.pk), "signed out everywhere")
+        return _signed_out(request)
+
+
+def _signed_out(request: Request) -> Response:
+    user_logged_out.send(type(request.user), request=request, user=request.user)
+    return Response(status=status.HTTP_204_NO_CONTENT)

@@ -43,7 +43,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     patience: ClassVar[Patience] = COMMAND
 
     def get_connection_params(self) -> dict[str, object]:
-        """Return what DATABASE_URL says, and limits for what it does not say."""
+        """Return the parameters of DATABASE_URL, and limits for those that it does not set."""
         given = super().get_connection_params()
         limits = self.patience.parameters(given.get("options", ""))
         if "," in given.get("host", ""):

@@ -14,7 +14,7 @@ class Patience(NamedTuple):
 
     @property
     def answer(self) -> float | None:
-        """The limit for a reply. Only a frozen server exceeds it, as others end the statement."""
+        """The limit for a reply. Only a frozen server exceeds it: others end statements first."""
         return None if self.statement is None else self.statement + 1
 
     def parameters(self, options: str) -> dict[str, str | int]:
@@ -43,6 +43,6 @@ class Patience(NamedTuple):
 REQUEST = Patience(connect=2, silence=2.5, lock=2, statement=4, idle=10)
 # After `idle` other workers get the rows of a worker that hangs in a round.
 WORKER = Patience(connect=3, silence=2.5, lock=4, statement=4, idle=10)
-# A migration that waits for a lock makes everybody else wait behind it.
-# A command that is suspended in a transaction must not keep its rows, nor anybody who waits.
+# While a migration waits for a lock, others queue behind it. A command that is suspended in a
+# transaction must not keep its locks.
 COMMAND = Patience(connect=10, silence=30, lock=10, statement=None, idle=60)

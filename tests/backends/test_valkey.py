@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -15,11 +16,14 @@ from django.conf import settings
 from django.test import override_settings
 
 from backends.address import Address
-from backends.valkey import CommandRefused, Connection, Refusal, Script, Server, Unavailable, server
+from backends.nodes import nodes
+from backends.script import Script
+from backends.servers import Server, server
+from backends.valkey import MOST_OWED, CommandRefused, Connection, Refusal, Unavailable, packed
 from tests.factories import FollowFactory, TweetFactory
 from tests.proxy import Proxy
 from tests.stack import Stack, wait_until
-from tests.timelines.lists import deliver_all, page, query
+from tests.timelines.lists import admit, deliver_all, page, query
 from tests.valkey import client
 from twit.local.net import free_port
 from users.models import User
@@ -39,7 +43,7 @@ def url(**changes: object) -> str:
 
 
 def ask(url: str, *command: str) -> object:
-    with Server(url).connection() as connection:
+    with Server(Address.parse(url)).connection() as connection:
         [answer] = connection.ask(command)
     return answer
 
@@ -64,7 +68,7 @@ def test_a_connection_authenticates_as_a_named_user() -> None:
 def test_wrong_credentials_make_the_server_unavailable_and_trip_the_breaker(
     credentials: str,
 ) -> None:
-    wrong = Server(url(credentials=credentials))
+    wrong = Server(Address.parse(url(credentials=credentials)))
     with pytest.raises(Unavailable, match=r"NOAUTH|WRONGPASS"), wrong.connection():
         pass
     assert not wrong.breaker.lets_through()
@@ -94,7 +98,7 @@ def test_a_wrong_url_is_refused_without_quoting_it(wrong: str) -> None:
 
 
 def test_one_failed_command_does_not_hide_the_replies_to_others() -> None:
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         connection.send(b"SET a 1\r\nLPUSH a 1\r\nGET a\r\n")
         ok, refusal, value = connection.replies(3)
     assert (ok, value) == (b"OK", b"1")
@@ -103,25 +107,28 @@ def test_one_failed_command_does_not_hide_the_replies_to_others() -> None:
 
 
 def test_an_exception_closes_the_connection_so_that_no_late_reply_answers_the_next() -> None:
-    with pytest.raises(KeyError), server().connection() as connection:
+    with pytest.raises(KeyError), server("REDIS_URL").connection() as connection:
         connection.send(b"BLPOP nothing 0.2\r\n")  # polling does not reveal a reply that is late
         raise KeyError
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         assert connection.ask(("PING",)) == [b"PONG"]
 
 
 def test_a_refused_command_is_unavailable_and_does_not_trip_the_breaker() -> None:
     client().set("text", "no list")
-    with pytest.raises(Unavailable, match="WRONGTYPE"), server().connection() as connection:
+    with (
+        pytest.raises(Unavailable, match="WRONGTYPE"),
+        server("REDIS_URL").connection() as connection,
+    ):
         connection.ask(("LPUSH", "text", 1))
-    assert server().breaker.lets_through()
+    assert server("REDIS_URL").breaker.lets_through()
 
 
 def test_each_thread_has_a_connection_of_its_own_which_ends_with_it() -> None:
     seen: list[int] = []
 
     def use() -> None:
-        with server().connection() as connection:
+        with server("REDIS_URL").connection() as connection:
             [number] = connection.ask(("CLIENT", "ID"))
             assert isinstance(number, int)
             seen.append(number)
@@ -137,32 +144,32 @@ def test_each_thread_has_a_connection_of_its_own_which_ends_with_it() -> None:
 
 
 def test_a_forked_child_opens_a_connection_of_its_own() -> None:
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         [parents] = connection.ask(("CLIENT", "ID"))
     reads, writes = os.pipe()
     if os.fork() == 0:
-        with server().connection() as connection:
+        with server("REDIS_URL").connection() as connection:
             os.write(writes, str(connection.ask(("CLIENT", "ID"))[0]).encode())
         os._exit(0)
     os.wait()
     assert int(os.read(reads, 100)) != parents
     os.close(reads)
     os.close(writes)
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         assert connection.ask(("CLIENT", "ID")) == [parents]
 
 
 def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used() -> None:
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         [number] = connection.ask(("CLIENT", "ID"))
     client().execute_command("CLIENT", "KILL", "ID", number)
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         assert connection.ask(("PING",)) == [b"PONG"]
 
 
 def test_silence_costs_the_timeout_and_then_nothing_until_the_interval_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        away = Server(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        away = Server(Address.parse(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"))
         with pytest.raises(Unavailable, match="timed out"), away.connection(0.05):
             pass
         with pytest.raises(Unavailable, match="a moment ago"), away.connection(60):
@@ -171,7 +178,7 @@ def test_silence_costs_the_timeout_and_then_nothing_until_the_interval_ends() ->
 
 def test_a_connection_that_was_lost_silently_is_replaced_at_the_next_call() -> None:
     proxy = Proxy(int(urlsplit(settings.REDIS_URL).port or 0))
-    through = Server(proxy.url(settings.REDIS_URL))
+    through = Server(Address.parse(proxy.url(settings.REDIS_URL)))
     with through.connection() as connection:
         connection.ask(("PING",))
     proxy.forget()
@@ -193,7 +200,7 @@ def test_garbage_is_a_server_that_is_unavailable() -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        wrong = Server(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        wrong = Server(Address.parse(f"redis://127.0.0.1:{listener.getsockname()[1]}/0"))
         with pytest.raises(Unavailable, match="Protocol error"), wrong.connection():
             pass
         thread.join()
@@ -201,7 +208,7 @@ def test_garbage_is_a_server_that_is_unavailable() -> None:
 
 def test_a_script_is_loaded_once_per_connection() -> None:
     script = Script("return ARGV[1] .. KEYS[1]")
-    with server().connection() as connection:
+    with server("REDIS_URL").connection() as connection:
         client().script_flush()
         for _ in range(2):
             assert connection.ask(connection.script(script, ["key"], "value ")) == [b"value key"]
@@ -273,6 +280,7 @@ def test_timelines_are_built_and_pushed_to_over_tls(
 ) -> None:
     FollowFactory.create(follower=ben, followed=alyssa)
     with override_settings(REDIS_URL=f"{tls_server()}?ssl_ca_certs={tmp_path}/ca.pem"):
+        admit()
         page(ben)
         TweetFactory.create_batch(30, author=alyssa)
         deliver_all()
@@ -294,3 +302,72 @@ def test_web_server_and_worker_run_over_tls(stack: Stack, tls_server: Tls, tmp_p
 def test_opening_a_connection_to_nobody_raises_os_error() -> None:
     with pytest.raises(OSError):
         Connection(Address.parse(f"redis://127.0.0.1:{free_port()}"), 1)
+
+
+def test_what_is_asked_early_is_answered_in_order_with_the_rest() -> None:
+    with server("REDIS_URL").connection() as connection:
+        early = connection.ask_early(("SET", "a", 1), ("GET", "a"))
+    with server("REDIS_URL").connection() as connection:
+        assert connection.ask(("GET", "a"), ("INCR", "a")) == [b"1", 2]
+        assert early == [b"OK", b"1"]
+        later = connection.ask_early(("LPUSH", "a", 1))
+        connection.catch_up()
+    assert isinstance(later[0], Refusal)
+
+
+def test_replies_that_nobody_comes_for_do_not_pile_up() -> None:
+    asked = []
+    for _ in range(20):
+        with server("REDIS_URL").connection() as connection:
+            asked.append(connection.ask_early(("PING",)))
+    assert sum(not replies for replies in asked) <= MOST_OWED
+    assert all(replies == [b"PONG"] for replies in asked[:-MOST_OWED])
+
+
+def test_a_lost_connection_leaves_what_was_asked_early_without_replies() -> None:
+    with server("REDIS_URL").connection() as connection:
+        connection.ask(("PING",))
+    with server("REDIS_URL").connection() as connection:
+        early = connection.ask_early(("PING",))
+    with pytest.raises(Unavailable), server("REDIS_URL").connection():
+        raise ConnectionError
+    with server("REDIS_URL").connection() as connection:
+        connection.catch_up()
+        assert connection.ask(("PING",)) == [b"PONG"]
+    assert not early
+
+
+def test_a_server_that_was_only_asked_early_is_not_known_to_answer() -> None:
+    """Otherwise one that accepts commands and answers none would never trip the breaker."""
+    breaker = server("REDIS_URL").breaker
+    with server("REDIS_URL").connection() as connection:
+        breaker.trip()
+        connection.ask_early(("PING",))
+    assert not breaker.is_closed
+
+
+def test_a_trial_that_asks_early_closes_the_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise those who come for the replies would be turned away, trial after trial."""
+    valkey = server("REDIS_URL")
+    monkeypatch.setattr(valkey.breaker, "interval_seconds", 0.05)
+    valkey.breaker.trip()
+    time.sleep(0.06)
+    with valkey.connection() as connection:
+        early = connection.ask_early(("PING",))
+    assert early == [b"PONG"]
+    assert valkey.breaker.is_closed
+
+
+def test_the_roles_of_one_server_share_its_breaker_and_its_connections() -> None:
+    with override_settings(LIMITS_URL=settings.REDIS_URL):
+        assert server("LIMITS_URL") is nodes().server("")
+
+
+def test_lines_end_where_the_next_reply_begins() -> None:
+    with server("REDIS_URL").connection(10.0) as connection:
+        connection.ask(("DEL", "a", "b"))
+        many = [("RPUSH", "a", place) for place in range(12_000)]  # more than fits the buffer
+        connection.send(packed([*many, ("SET", "b", "text"), ("LPUSH", "b", 1), ("GET", "b")]))
+        assert connection.lines(12_000) == [b":%d" % length for length in range(1, 12_001)]
+        assert connection.lines(2)[0] == b"+OK"
+        assert [*connection.replies(1)] == [b"text"]

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import redis
@@ -27,22 +26,28 @@ class Cluster(Stack):
 
     Like `make up`, it restarts web server, workers and scheduler when they end by themselves.
 
-    If it is `proxied`, its processes reach both servers through proxies. `env` is theirs too.
+    If it is `proxied`, its processes reach both servers through proxies. With `timelines`, the URL
+    of another server or of a cluster, the timelines are there. `env` is the processes' too.
     """
 
-    def __init__(self, folder: Path, *, proxied: bool = False, **env: str) -> None:
+    def __init__(
+        self, folder: Path, *, proxied: bool = False, timelines: str = "", **env: str
+    ) -> None:
         self.postgres_port, self.valkey_port, self.web_port = (free_port() for _ in range(3))
         self.folder = folder
         self._children_lock, self._is_over = threading.RLock(), threading.Event()
         self.start_postgres()
         self.start_valkey()
-        urls = self.database_url, self.redis_url
+        super().__init__(folder, self.database_url, self.redis_url)
         self.proxies: list[Proxy] = []
         if proxied:
             self.to_postgres, self.to_valkey = Proxy(self.postgres_port), Proxy(self.valkey_port)
             self.proxies += [self.to_postgres, self.to_valkey]
-            urls = self.to_postgres.url(urls[0]), self.to_valkey.url(urls[1])
-        super().__init__(folder, *urls)
+            self.env["DATABASE_URL"] = self.to_postgres.url(self.database_url)
+            self.env["REDIS_URL"] = self.to_valkey.url(self.redis_url)
+        if timelines:
+            env |= dict.fromkeys(("BROKER_URL", "LIMITS_URL"), self.redis_url)
+            env |= {"REDIS_URL": timelines}
         self.env |= env
         self.address = f"http://{LOOPBACK}:{self.web_port}"
         self.manage("migrate")
@@ -51,7 +56,7 @@ class Cluster(Stack):
         self.start_worker("one")
         self.start_worker("two")
         self.start_beat()
-        self._keeper = threading.Thread(target=self._restart_what_ends)
+        self._keeper = threading.Thread(target=self._restart_what_ends, daemon=True)
         self._keeper.start()
 
     def start_postgres(self) -> None:
@@ -109,12 +114,6 @@ class Cluster(Stack):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement, bypassing Django. Return its rows, if any."""
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            cursor = connection.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
 
     def redis(self) -> redis.Redis:
         """Return a client for the cluster's Valkey."""

@@ -29,14 +29,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def running(*, proxied: bool = False, **env: str) -> Iterator[Cluster]:
-    """A running cluster with 100 users, in a folder that the account of Postgres can enter."""
+def temporary_folder() -> Iterator[Path]:
+    """A folder that the account of Postgres can enter."""
     folder = Path(tempfile.mkdtemp(prefix="twit-faults-"))
     folder.chmod(0o755)
-    made = Cluster(folder, proxied=proxied, **env)
-    yield made
-    made.stop()
-    shutil.rmtree(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def running(*, proxied: bool = False, timelines: str = "", **env: str) -> Iterator[Cluster]:
+    """A running cluster with 100 users."""
+    with temporary_folder() as folder:
+        made = Cluster(folder, proxied=proxied, timelines=timelines, **env)
+        try:
+            yield made
+        finally:
+            made.stop()
 
 
 @pytest.fixture

@@ -3,16 +3,24 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 import psycopg
 
-from tests.faults.cluster import Cluster
+from tests.stack import Stack
 
 PAUSE_SECONDS = 0.01
+PAGE = 50
+DELIVERED = """
+    SELECT tweet.id FROM tweets_tweet AS tweet
+    JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
+    WHERE follow.follower_id = %s
+    AND NOT EXISTS (SELECT FROM timelines_fanout AS row WHERE row.tweet_id = tweet.id)
+    ORDER BY 1 DESC LIMIT %s
+"""
 
 
 @dataclass
@@ -23,27 +31,30 @@ class Oracle:
     to_delete: set[int] = field(default_factory=set)  # requested, acknowledged or not
     deleted: set[int] = field(default_factory=set)  # by a 204
     unfollowed: set[tuple[int, int]] = field(default_factory=set)  # committed; not followed since
+    changed: set[tuple[int, int]] = field(default_factory=set)  # follows that began or ended
     wrongs: list[str] = field(default_factory=list)
     longest_seconds: float = 0.0
     unavailable: int = 0  # 503 responses
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Clients:
-    """Threads that send requests to a cluster. The seed fixes their choices, but not the timing."""
+Act = Callable[[httpx.Client, random.Random], None]
 
-    def __init__(self, cluster: Cluster, users: int, seed: int = 1) -> None:
-        self.cluster, self.users, self.seed = cluster, users, seed
+
+class Clients:
+    """Threads that send requests to a server. The seed fixes their choices, but not the timing."""
+
+    def __init__(self, stack: Stack, users: int, seed: int = 1) -> None:
+        self.stack, self.users, self.seed = stack, users, seed
         self.oracle = Oracle()
         self._over = threading.Event()
 
     @contextmanager
     def at_work(self) -> Iterator[Oracle]:
         """Run the threads during the `with` block."""
-        kinds = (self._post, self._post, self._delete, self._follow, self._read, self._read)
         threads = [
-            threading.Thread(target=self._loop, args=(kind, self.seed * 100 + number))
-            for number, kind in enumerate(kinds)
+            threading.Thread(target=self._loop, args=(act, self.seed * 100 + number))
+            for number, act in enumerate(self.acts())
         ]
         for thread in threads:
             thread.start()
@@ -54,9 +65,13 @@ class Clients:
             for thread in threads:
                 thread.join()
 
-    def _loop(self, act: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
+    def acts(self) -> Sequence[Act]:
+        """Return what each thread does, again and again."""
+        return self._post, self._post, self._delete, self._follow, self._read, self._read
+
+    def _loop(self, act: Act, seed: int) -> None:
         rng = random.Random(seed)
-        with httpx.Client(base_url=self.cluster.address, timeout=30) as client:
+        with httpx.Client(base_url=self.stack.address, timeout=30) as client:
             while not self._over.is_set():
                 try:
                     act(client, rng)
@@ -88,61 +103,81 @@ class Clients:
 
     def _delete(self, client: httpx.Client, rng: random.Random) -> None:
         time.sleep(5 * PAUSE_SECONDS)
-        candidates = [i for i in list(self.oracle.posted) if i not in self.oracle.to_delete]
-        if candidates:
-            tweet_id = rng.choice(candidates[-50:])
+        if candidates := self._deletable()[-50:]:
+            tweet_id = rng.choice(candidates)
             self.oracle.to_delete.add(tweet_id)
             answer = self._request(client, "DELETE", f"/tweets/{tweet_id}")
             if answer.status_code == httpx.codes.NO_CONTENT:
                 self.oracle.deleted.add(tweet_id)
+
+    def _deletable(self) -> list[int]:
+        """Return the tweets that nobody has tried to delete, the newest last."""
+        return [i for i in list(self.oracle.posted) if i not in self.oracle.to_delete]
 
     def _follow(self, client: httpx.Client, rng: random.Random) -> None:
         time.sleep(5 * PAUSE_SECONDS)
         edge = (rng.randint(1, self.users), rng.randint(1, self.users))
         if edge[0] == edge[1]:
             return
+        self.oracle.changed.add(edge)
         if rng.random() < 0.5:
             self.oracle.unfollowed.discard(edge)
-            self.cluster.sql(
+            self.stack.sql(
                 "INSERT INTO users_follow (follower_id, followed_id) VALUES (%s, %s) "
                 "ON CONFLICT DO NOTHING",
                 *edge,
             )
         else:
-            self.cluster.sql(
+            self.stack.sql(
                 "DELETE FROM users_follow WHERE follower_id = %s AND followed_id = %s", *edge
             )
             self.oracle.unfollowed.add(edge)
 
     def _read(self, client: httpx.Client, rng: random.Random) -> None:
         reader = rng.randint(1, self.users)
-        deleted, unfollowed = set(self.oracle.deleted), set(self.oracle.unfollowed)
-        answer = self._request(client, "GET", f"/tweets/followed/{reader}?limit=50")
-        if answer.status_code != httpx.codes.OK:
+        delivered = self._delivered(reader)
+        answer = self._get(client, reader, f"/tweets/followed/{reader}?limit={PAGE}")
+        if answer is None:
             return
         ids = [int(tweet["id"]) for tweet in answer.json()]
+        delivered &= self._delivered(reader)  # neither deleted nor unfollowed meanwhile
+        end = ids[-1] if len(ids) == PAGE else 0
         wrongs = self.oracle.wrongs
+        if missing := {tweet_id for tweet_id in delivered - set(ids) if tweet_id > end}:
+            wrongs.append(f"reader {reader}: delivered tweets are missing: {missing}")
         if ids != sorted(set(ids), reverse=True):
             wrongs.append(f"reader {reader}: duplicates or wrong order: {ids}")
-        if deleted & set(ids):
-            wrongs.append(f"reader {reader}: deleted tweets are shown: {deleted & set(ids)}")
+
+    def _get(self, client: httpx.Client, reader: int, path: str) -> httpx.Response | None:
+        """Return the page, or None without one. It must not show what was deleted or unfollowed."""
+        deleted, unfollowed = set(self.oracle.deleted), set(self.oracle.unfollowed)
+        answer = self._request(client, "GET", path)
+        if answer.status_code != httpx.codes.OK:
+            return None
+        wrongs = self.oracle.wrongs
         for tweet in answer.json():
             edge = (reader, int(tweet["userId"]))
+            if int(tweet["id"]) in deleted:
+                wrongs.append(f"reader {reader}: a deleted tweet is shown: {tweet}")
             if edge in unfollowed and edge in self.oracle.unfollowed:
                 wrongs.append(f"reader {reader}: the author is unfollowed: {tweet}")
+        return answer
+
+    def _delivered(self, reader: int) -> set[int]:
+        return {tweet_id for (tweet_id,) in self.stack.sql(DELIVERED, reader, PAGE)}
 
 
-def compare(cluster: Cluster, oracle: Oracle, readers: Iterable[int]) -> None:
+def compare(stack: Stack, oracle: Oracle, readers: Iterable[int]) -> None:
     """Check at rest that no acknowledged change is lost and that the timelines are correct."""
     assert oracle.wrongs == []
-    stored = {tweet_id for (tweet_id,) in cluster.sql("SELECT id FROM tweets_tweet")}
+    stored = {tweet_id for (tweet_id,) in stack.sql("SELECT id FROM tweets_tweet")}
     assert set(oracle.posted) - oracle.to_delete <= stored
     assert not oracle.deleted & stored
-    with httpx.Client(base_url=cluster.address, timeout=30) as client:
+    with httpx.Client(base_url=stack.address, timeout=30) as client:
         for _ in range(2):  # the second time, every list has been read and rebuilt
             for reader in readers:
-                assert _scroll(client, reader) == _query(cluster, reader), f"reader {reader}"
-    cluster.manage("verify_timelines")
+                assert _scroll(client, reader) == _query(stack, reader), f"reader {reader}"
+    stack.manage("verify_timelines")
 
 
 def _scroll(client: httpx.Client, reader: int) -> list[int]:
@@ -155,8 +190,8 @@ def _scroll(client: httpx.Client, reader: int) -> list[int]:
     return seen
 
 
-def _query(cluster: Cluster, reader: int) -> list[int]:
-    rows = cluster.sql(
+def _query(stack: Stack, reader: int) -> list[int]:
+    rows = stack.sql(
         "SELECT tweet.id FROM tweets_tweet AS tweet "
         "JOIN users_follow AS follow ON follow.followed_id = tweet.author_id "
         "WHERE follow.follower_id = %s ORDER BY 1 DESC",

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tests.faults.cluster import SECRET, Cluster
+from tests.faults.conftest import running
 from tests.faults.test_silence import seconds_until_delivered
 from tests.stack import wait_until
 from twit.local import valkey
@@ -24,26 +25,27 @@ def post(cluster: Cluster) -> httpx.Response:
 
 
 def wake_ups(cluster: Cluster) -> int:
-    """Return how many wake-ups the workers have received so far."""
-    return sum(cluster.log(name).count("timelines.fan_out[") for name in ("one", "two"))
+    """Return twice how many wake-ups the workers, which log DEBUG, have taken so far."""
+    return sum(cluster.log(name).count("Task timelines.fan_out[") for name in ("one", "two"))
 
 
 @pytest.fixture
-def demoted(proxied: Cluster) -> Iterator[Cluster]:
+def demoted() -> Iterator[Cluster]:
     """A cluster whose Valkey has just become a replica. New connections find the new primary."""
-    home, log = proxied.folder / "second", proxied.folder / "second.log"
-    second, url = valkey.start(home, password=SECRET, log=log)
-    port = int(url.rpartition(":")[2].partition("/")[0])
-    with proxied.redis() as old, redis.Redis.from_url(url) as new:
-        for server in (old, new):
-            server.config_set("masterauth", SECRET)
-        new.replicaof(LOOPBACK, proxied.valkey_port)
-        wait_until(lambda: new.info("replication")["master_link_status"] == "up")
-        new.replicaof("NO", "ONE")
-        proxied.to_valkey.target = port
-        old.replicaof(LOOPBACK, port)
-    yield proxied
-    second.stop()
+    with running(proxied=True, TWIT_LOG_LEVEL="DEBUG") as proxied:
+        home, log = proxied.folder / "second", proxied.folder / "second.log"
+        second, url = valkey.start(home, password=SECRET, log=log)
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        with proxied.redis() as old, redis.Redis.from_url(url) as new:
+            for server in (old, new):
+                server.config_set("masterauth", SECRET)
+            new.replicaof(LOOPBACK, proxied.valkey_port)
+            wait_until(lambda: new.info("replication")["master_link_status"] == "up")
+            new.replicaof("NO", "ONE")
+            proxied.to_valkey.target = port
+            old.replicaof(LOOPBACK, port)
+        yield proxied
+        second.stop()
 
 
 def test_deliveries_and_wake_ups_find_the_new_primary_after_a_demotion(demoted: Cluster) -> None:
@@ -114,6 +116,7 @@ def test_a_worker_whose_clock_is_ahead_delivers(cluster: Cluster) -> None:
         cluster.kill(name)
     for name, offset in (("one", "+3600"), ("two", "-3600")):
         env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        env["TWIT_LOG_LEVEL"] = "DEBUG"
         cluster.start_worker(name, env=env)
     cluster.start_beat()
     for _ in range(3):

@@ -1,26 +1,76 @@
 """Helpers that create, fill and read home timelines in tests."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from api.fields import MAX_ID
 from api.paging import Window
+from backends.nodes import nodes
 from tests.factories import FollowFactory
-from timelines.delivery import rounds
-from timelines.lists import changes, store
-from timelines.lists.changes import Change
+from timelines.delivery import admitting, rounds
+from timelines.lists import changes, store, upkeep
+from timelines.lists.admission import Admission
+from timelines.lists.changes import Outcome
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change
+from timelines.models import Admission as AdmissionRow
 from timelines.models import FanOut
+from timelines.reading import pull
 from timelines.reading.page import home_page
+from timelines.reading.pull import Snapshot
 from tweets.models import Tweet
 from users.models import User
 
 AUTHOR = 1
 
 
-def materialise(reader_id: int, *tweet_ids: int, version: int = 0, floor: int = 0) -> None:
+def admit() -> None:
+    """Admit the servers that REDIS_URL names now, without waiting for silence."""
+    AdmissionRow.objects.all().delete()
+    admitting.sweep()
+
+
+def generation() -> int:
+    """Return the generation under which lists are believed."""
+    return AdmissionRow.objects.get().generation
+
+
+def materialise(
+    reader_id: int, *tweet_ids: int, version: int = 0, generation: int = 0, floor: int = 0
+) -> None:
     """Create a finished list that holds the tweets."""
-    store.forget([reader_id])
-    token = store.begin_rebuild(reader_id)
-    assert token
-    entries = [Entry(tweet_id, AUTHOR) for tweet_id in tweet_ids]
-    assert store.finish_rebuild(reader_id, token, version=version, floor=floor, entries=entries)
+    upkeep.forget(reader_id)
+    begun = store.begin_rebuild(reader_id)
+    assert begun
+    assert store.finish_rebuild(
+        reader_id,
+        begun.token,
+        version=version,
+        generation=generation,
+        floor=floor,
+        entries=[Entry(tweet_id, AUTHOR) for tweet_id in tweet_ids],
+    )
+
+
+class Started(NamedTuple):
+    """A rebuild that has read Postgres and has not stored its list."""
+
+    reader_id: int
+    token: str
+    snapshot: Snapshot
+
+    def finish(self) -> bool:
+        """Store the list, if nothing stops that."""
+        return store.finish_rebuild(self.reader_id, self.token, **self.snapshot._asdict())
+
+
+def start_rebuild(reader_id: int) -> Started:
+    """Begin a rebuild and read Postgres."""
+    begun = store.begin_rebuild(reader_id)
+    assert begun
+    snapshot = pull.snapshot(reader_id, begun.source)
+    assert snapshot
+    return Started(reader_id, begun.token, snapshot)
 
 
 def add_followers(author: User, count: int) -> list[int]:
@@ -31,9 +81,20 @@ def add_followers(author: User, count: int) -> list[int]:
     return ids
 
 
+def apply(*some: Change) -> Sequence[Outcome]:
+    """Make the changes at the servers that REDIS_URL names, as if they were admitted."""
+    primaries = [primary for address in nodes().addresses() if (primary := nodes().look(address))]
+    admissions = [
+        Admission(slots, primary.address, primary.identity, 0)
+        for primary in primaries
+        for slots in primary.slots
+    ]
+    return changes.apply(some, tuple(sorted(admissions)))
+
+
 def push(tweet_id: int, *reader_ids: int) -> int:
     """Push a tweet onto the lists. Return how many it reached."""
-    [outcome] = changes.apply([Change(Entry(tweet_id, AUTHOR), reader_ids)])
+    [outcome] = apply(Change(Entry(tweet_id, AUTHOR), reader_ids))
     assert not outcome.error
     return outcome.reached
 
@@ -57,7 +118,7 @@ def query(reader: User) -> list[int]:
     return list(tweets.order_by("-id").values_list("id", flat=True))
 
 
-def page(reader: User, **window: int) -> list[int]:
+def page(reader: User, **window: Any) -> list[int]:
     """Return the ids of one page."""
     return [tweet.id for tweet in home_page(reader.pk, Window(**window)).items]
 
@@ -66,8 +127,8 @@ def all_pages(reader: User, limit: int) -> list[int]:
     """Return the ids of all pages, newest first."""
     seen: list[int] = []
     while True:
-        bound = {"max_id": seen[-1]} if seen else {}
-        found = home_page(reader.pk, Window(limit=limit, **bound))
+        below = seen[-1] if seen else MAX_ID
+        found = home_page(reader.pk, Window(limit=limit, max_id=below))
         assert len(found.items) == limit or not found.has_more
         seen += [tweet.id for tweet in found.items]
         if not found.has_more:

@@ -3,21 +3,31 @@
 import itertools
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
 import psycopg
+import redis
+from django.db import connection
 from django.test import override_settings
 from psycopg.rows import TupleRow
 
+from api.fields import MAX_ID
+from backends import nodes, servers
+from backends.valkey import Unavailable
 from tests.psql import connect
+from tests.stack import wait_until
+from tests.timelines.lists import admit
 from tests.valkey import client
-from timelines.delivery import claims, flags, front, ranges, rounds
+from timelines.delivery import claims, decision, flags, front, ranges, rounds
 from timelines.delivery.claims import Claim
-from timelines.lists import changes, store
-from timelines.lists.changes import Outcome
+from timelines.lists import admission, changes, store
+from timelines.lists.changes import Outcome, Share
+from timelines.lists.listed import Listed, Source
+from timelines.reading.hydration import Hydrated, hydrate
 from twit.local import valkey
 from twit.local.net import free_port
 
@@ -29,6 +39,7 @@ class Valkey:
         self.home, self.log = folder / "valkey", folder / "valkey.log"
         self.snapshot = folder / "snapshot.rdb"
         self.port = free_port()
+        self.is_frozen = False
         self.start()
 
     def start(self) -> None:
@@ -37,13 +48,18 @@ class Valkey:
         )
 
     def freeze(self) -> None:
+        self.is_frozen = True
         self.child.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self.is_frozen = False
         self.child.process.send_signal(signal.SIGCONT)
 
     def take_snapshot(self) -> None:
-        client().save()
+        with redis.Redis.from_url(self.url) as server:
+            # A copy for a replica is made in the background.
+            wait_until(lambda: not server.info("persistence")["rdb_bgsave_in_progress"])
+            server.save()
         shutil.copy(self.home / "dump.rdb", self.snapshot)
 
     def restart(self, *, from_snapshot: bool) -> None:
@@ -62,7 +78,8 @@ def own_valkey(folder: Path) -> Iterator[Valkey]:
 
     own = Valkey(folder)
     try:
-        with override_settings(REDIS_URL=own.url):
+        with override_settings(REDIS_URL=own.url, LIMITS_URL=own.url):
+            admit()
             yield own
             client().close()
     finally:
@@ -82,10 +99,12 @@ class Worker:
 
     def claim(self, rows: int, followers: int) -> None:
         self.claims = claims.claim(self.cursor(), rows, followers)
+        self.admissions = admission.current(self.cursor())
         self.outcomes = None
 
     def push(self) -> None:
-        self.outcomes = changes.apply([claim.change for claim in self.claims])
+        changed = [claim.change for claim in self.claims]
+        self.outcomes = changes.apply(changed, self.admissions)
 
     def finish(self) -> None:
         assert self.outcomes is not None
@@ -99,15 +118,57 @@ class Worker:
         self.claims, self.outcomes = [], None
 
 
-def believed(reader_id: int, version: int) -> Iterator[store.Listed]:
+def believed(reader_id: int) -> Iterator[Listed]:
     """Yield each newest part of the reader's list that a read would believe, the whole one last."""
-    for newest in itertools.count(1):
-        listed = store.read(reader_id, newest, renew=False)
-        if listed is None or not listed.is_believed(version):
-            return
-        yield listed
-        if listed.is_whole:
-            return
+    with suppress(Unavailable):
+        known: dict[Source, Hydrated] = {}
+        for newest in itertools.count(1):
+            listed = store.read(reader_id, newest, renew=False)
+            if listed is None:
+                return
+            source = listed.source
+            if source not in known:
+                known[source] = hydrate(reader_id, [], source, above=0, below=MAX_ID)
+            hydrated = known[source]
+            if not listed.is_believed(hydrated.follows_version, hydrated.generation):
+                return
+            yield listed
+            if listed.is_whole:
+                return
+
+
+# Readers and tweets, for the tweets that have no pending fan-out.
+DELIVERED = """
+    SELECT follow.follower_id, tweet.id
+    FROM tweets_tweet AS tweet
+    JOIN users_follow AS follow ON follow.followed_id = tweet.author_id
+    WHERE NOT EXISTS (SELECT FROM timelines_fanout WHERE tweet_id = tweet.id)
+"""
+
+
+def all_delivered() -> dict[int, set[int]]:
+    """Return the ids of the delivered tweets on each reader's home timeline."""
+    found = defaultdict[int, set[int]](set)
+    with connection.cursor() as cursor:
+        cursor.execute(DELIVERED)
+        for reader_id, tweet_id in cursor.fetchall():
+            found[reader_id].add(tweet_id)
+    return found
+
+
+@contextmanager
+def after_sending(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` once, when a round has sent its commands and has not read any reply."""
+    step, sent, acts = Share.step, list[Share](), [act]
+
+    def step_and_act(share: Share) -> None:
+        if share in sent and acts:
+            acts.pop()()
+        sent.append(share)
+        step(share)
+
+    with patch.object(Share, "step", step_and_act):
+        yield
 
 
 @contextmanager
@@ -132,8 +193,13 @@ def small_ranges(*, whole_followers: int | None = None, long_followers: int = 3)
 
 @contextmanager
 def no_patience() -> Iterator[None]:
-    """Flag each delivery that a sweep finds, and move the front of the outbox with each claim."""
+    """Flag, admit and retry at once, and move the front of the outbox with each claim."""
     late = flags.LATE.replace("interval '1 s'", "interval '0 s'")
     assert late != flags.LATE
-    with patch.object(flags, "LATE", late), patch.object(front, "LOOK_SECONDS", 0):
+    admitting = patch.multiple(decision, SILENT_SECONDS=0.0, MOST_SILENT_SECONDS=0.0, MISSES=0)
+    moving = patch.object(front, "LOOK_SECONDS", 0)
+    pauses = patch.multiple(rounds, PAUSES_SECONDS=(0,), SERVER_PAUSES_SECONDS=(0,))
+    trying = patch.object(servers, "BREAKER_SECONDS", 0)
+    learning = patch.object(nodes, "REFRESH_SECONDS", 0)
+    with learning, admitting, moving, pauses, trying, patch.object(flags, "LATE", late):
         yield

@@ -8,7 +8,8 @@ import pytest
 from api.paging import Window
 from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import all_pages, listed, page, query
-from timelines.lists import store
+from timelines.lists import store, upkeep
+from timelines.lists.listed import Source
 from timelines.reading import pull
 from timelines.reading.page import home_page
 from users.models import User
@@ -42,17 +43,17 @@ def test_a_cold_page_runs_the_expensive_query_once(
     reader: User, sent: list[str], limit: int
 ) -> None:
     assert page(reader, limit=limit) == query(reader)[:limit]
-    assert sum("WITH active AS" in statement for statement in sent) == 1
+    assert sum("active AS MATERIALIZED" in statement for statement in sent) == 1
     assert len(sent) == 2  # and hydration
     assert listed(reader.pk) == query(reader)
     sent.clear()
     assert page(reader, limit=limit) == query(reader)[:limit]
-    assert not any("WITH active AS" in statement for statement in sent)
+    assert not any("active AS MATERIALIZED" in statement for statement in sent)
 
 
 def test_a_cold_page_tells_whether_there_are_more(reader: User) -> None:
     assert home_page(reader.pk, Window(limit=29)).has_more
-    store.forget([reader.pk])
+    upkeep.forget(reader.pk)
     assert not home_page(reader.pk, Window(limit=30)).has_more
 
 
@@ -61,7 +62,7 @@ def test_cold_pages_go_on_below_what_the_list_holds(
 ) -> None:
     list_size(cap=10)
     for limit in (4, 9, 20):
-        store.forget([reader.pk])
+        upkeep.forget(reader.pk)
         assert all_pages(reader, limit=limit) == query(reader)
         assert listed(reader.pk) == query(reader)[: store.most_entries()]
 
@@ -72,8 +73,8 @@ def test_a_follow_between_snapshot_and_hydration_shows_on_the_same_page(
     tweet = TweetFactory.create(author=louis)
     snapshot = pull.snapshot
 
-    def then_follow(reader_id: int) -> pull.Snapshot:
-        taken = snapshot(reader_id)
+    def then_follow(reader_id: int, source: Source) -> pull.Snapshot | None:
+        taken = snapshot(reader_id, source)
         FollowFactory.create(follower=reader, followed=louis)
         return taken
 

@@ -1,23 +1,29 @@
 """The management commands for operators."""
 
 import io
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.stack import CHECKOUT
 from tests.timelines.lists import deliver_all, listed, page
 from tests.timelines.machine import small_ranges
 from tests.valkey import client
+from timelines.delivery import admitting
 from timelines.delivery.rounds import run_round
-from timelines.lists import store
+from timelines.delivery.tasks import heartbeat
+from timelines.lists import store, upkeep
 from timelines.lists.entries import Entry
 from timelines.lists.store import list_key, state_key
-from timelines.models import FanOut
+from timelines.models import FanOut, Sighting
+from timelines.signs import SWEEP, sweep_of_this_host
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -105,13 +111,13 @@ def test_all_selects_every_materialised_timeline(
     assert run("rebuild_timelines", "--all") == "1 timelines rebuilt\n"
     page(louis)
     assert run("forget_timelines", "--all") == "2 timelines forgotten\n"
-    assert list(store.materialised()) == []
+    assert list(upkeep.materialised()) == []
 
 
 def test_repair_removes_the_list_of_a_deleted_user(ben: User, tweets: list[Tweet]) -> None:
     ben.delete()
     assert "1 timelines, 0 believed: 0 missing" in run("verify_timelines", "--repair")
-    assert list(store.materialised()) == []
+    assert list(upkeep.materialised()) == []
 
 
 def test_a_failed_repair_is_still_an_error(ben: User, tweets: list[Tweet]) -> None:
@@ -142,7 +148,7 @@ def test_a_command_without_valid_users_fails(
 
 def test_a_rebuild_in_progress_is_reported(ben: User) -> None:
     store.begin_rebuild(ben.pk)
-    assert "1 were being rebuilt already" in run("rebuild_timelines", "ben")
+    assert "1 were skipped: being rebuilt already" in run("rebuild_timelines", "ben")
 
 
 def test_deliver_pending_reports_what_it_did(ben: User, alyssa: User, tweets: list[Tweet]) -> None:
@@ -154,7 +160,14 @@ def test_deliver_pending_reports_what_it_did(ben: User, alyssa: User, tweets: li
 
 
 @pytest.mark.parametrize(
-    "command", ["verify_timelines", "rebuild_timelines", "forget_timelines", "deliver_pending"]
+    "command",
+    [
+        "verify_timelines",
+        "explain_timeline",
+        "rebuild_timelines",
+        "forget_timelines",
+        "deliver_pending",
+    ],
 )
 def test_every_command_has_a_detailed_help_text(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -203,6 +216,7 @@ def test_fanout_status_reports_the_backlog_and_the_workers(
     assert output["pending"] == "3"
     assert output["ranges"] == output["flags"] == "0"
     assert output["failing"] == "1"
+    assert output["admitted"] == "16,384 of 16,384 slots"
     assert output["workers"] == output["wake-ups"] == "0"
     assert float(output["oldest"].removesuffix(" s")) >= 0
 
@@ -235,3 +249,39 @@ def test_the_admin_tells_ranges_and_flags_in_plain_words(
     flags = reverse("admin:timelines_flag_changelist")
     assert str(tweet.pk) in admin_client.get(flags).content.decode()
     assert admin_client.get(reverse("admin:timelines_flag_add")).status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("command", "record", "seconds"),
+    [
+        ("check_worker", lambda: admitting.see(sweep_of_this_host()), 30),
+        ("check_beat", heartbeat, 180),
+    ],
+)
+def test_a_check_fails_until_its_process_was_seen_and_after_it_was_not(
+    command: str, record: Callable[[], object], seconds: int
+) -> None:
+    admitting.see(f"{SWEEP}:another host")
+    with pytest.raises(CommandError, match="There was none"):
+        run(command)
+    record()
+    assert run(command) == "The last one was 0 s ago.\n"
+    late = timezone.now() - timedelta(seconds=seconds + 1)
+    Sighting.objects.update(seen_at=late)
+    with pytest.raises(CommandError, match=f"The last one was {seconds + 1} s ago"):
+        run(command)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_host_without_workers_is_forgotten_after_a_day() -> None:
+    for host in ("former", "present"):
+        admitting.see(f"{SWEEP}:{host}")
+    admitting.see(SWEEP)
+    late = timezone.now() - timedelta(days=1, seconds=1)
+    Sighting.objects.exclude(identity=f"{SWEEP}:present").update(seen_at=late)
+    heartbeat()
+    left = set(
+        Sighting.objects.filter(identity__startswith=SWEEP).values_list("identity", flat=True)
+    )
+    assert left == {SWEEP, f"{SWEEP}:present"}

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from backends import valkey
+from backends import servers
 from backends.breaker import Breaker
 from backends.valkey import REQUEST_SECONDS, Unavailable
 from tests.factories import FollowFactory, TweetFactory
-from tests.timelines.lists import all_pages, deliver_all, page, query
+from tests.timelines.lists import admit, all_pages, deliver_all, page, query
 from tests.timelines.machine import own_valkey
 from tests.valkey import client
 from timelines.delivery.rounds import run_round
-from timelines.lists import store
+from timelines.explaining.explanation import explain
+from timelines.lists import store, upkeep
 from timelines.lists.store import list_key, state_key
 from timelines.models import FanOut
 from users.models import User
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _short_breaker_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey, "BREAKER_SECONDS", 0.5)
+    monkeypatch.setattr(servers, "BREAKER_SECONDS", 0.5)
 
 
 def test_an_outage_of_valkey_loses_no_tweet_and_lists_are_used_again_afterwards(
@@ -44,6 +45,7 @@ def test_an_outage_of_valkey_loses_no_tweet_and_lists_are_used_again_afterwards(
         assert not FanOut.objects.filter(attempts__gt=0).exists()
         own.start()
         time.sleep(0.5)
+        admit()
         deliver_all()
         assert all_pages(ben, limit=2) == query(ben)
         assert store.read(ben.pk)
@@ -65,7 +67,7 @@ def test_a_connection_reset_during_a_request_raises_unavailable(ben: User, tmp_p
 def test_a_frozen_valkey_costs_one_timeout_per_interval(
     ben: User, alyssa: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey, "BREAKER_SECONDS", 60)
+    monkeypatch.setattr(servers, "BREAKER_SECONDS", 60)
     FollowFactory.create(follower=ben, followed=alyssa)
     with own_valkey(tmp_path) as own:
         page(ben)
@@ -92,7 +94,7 @@ def test_without_free_memory_for_lists_reads_work_and_tweets_stay_pending(
         with pytest.raises(Unavailable, match="maxmemory"):
             run_round()
         assert FanOut.objects.count() == 1
-        store.forget([ben.pk])
+        upkeep.forget(ben.pk)
         assert all_pages(ben, limit=2) == query(ben)
         client().config_set("maxmemory", 0)
         deliver_all()
@@ -112,8 +114,27 @@ def test_the_next_read_replaces_a_key_of_the_wrong_type(
     assert found.tweet_ids == [tweet.pk]
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda reader_id: client().lpush(list_key(reader_id), b"\x0a\xff"),
+        lambda reader_id: client().hset(state_key(reader_id), "version", "one"),
+    ],
+)
+def test_the_next_read_replaces_a_list_with_foreign_bytes(
+    ben: User, alyssa: User, write: Callable[[int], object]
+) -> None:
+    FollowFactory.create(follower=ben, followed=alyssa)
+    tweet = TweetFactory.create(author=alyssa)
+    assert page(ben) == [tweet.pk]
+    write(ben.pk)
+    explain(ben.pk, tweet.pk)
+    assert page(ben) == [tweet.pk]
+    assert store.read(ben.pk)
+
+
 def test_a_breaker_lets_one_trial_through_per_interval() -> None:
-    breaker = Breaker(interval_seconds=0.1)
+    breaker = Breaker(0.1, "test")
     assert breaker.lets_through()
     breaker.trip()
     assert not breaker.lets_through()
@@ -127,7 +148,7 @@ def test_a_breaker_lets_one_trial_through_per_interval() -> None:
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_a_tripped_breaker_does_not_outlive_its_test(turn: int) -> None:
-    breaker = valkey.server().breaker
+    breaker = servers.server("REDIS_URL").breaker
     assert breaker.lets_through()
     breaker.interval_seconds = 3600
     breaker.trip()
@@ -146,3 +167,18 @@ def test_a_state_of_the_wrong_type_does_not_stop_deliveries(
     for reader in (louis, ben):
         assert all_pages(reader, limit=2) == query(reader)
     assert store.read(ben.pk)
+
+
+@pytest.mark.parametrize("element", [b"x", b"\x08\xff", b"\x19"])
+def test_foreign_bytes_in_a_list_do_not_stop_deliveries(
+    ben: User, alyssa: User, louis: User, list_size: Callable[..., None], element: bytes
+) -> None:
+    list_size(cap=3, spacing=3)
+    for reader in (ben, louis):
+        FollowFactory.create(follower=reader, followed=alyssa)
+        page(reader)
+    client().lpush(list_key(ben.pk), element)
+    TweetFactory.create_batch(9, author=alyssa)
+    deliver_all()
+    for reader in (louis, ben):
+        assert all_pages(reader, limit=2) == query(reader)

@@ -142,6 +142,7 @@ def test_a_row_with_an_invalid_id_fails_alone(ben: User) -> None:
 
 
 def test_the_admin_shows_a_failure_and_retries_it_now(ben: User, admin_client: Client) -> None:
+    add_followers(ben, 1)
     row = FanOut.objects.create(kind=FanOut.Kind.DELIVER, tweet_id=-1, author_id=ben.pk)
     run_round()
     address = reverse("admin:timelines_fanout_changelist")
@@ -151,6 +152,21 @@ def test_the_admin_shows_a_failure_and_retries_it_now(ben: User, admin_client: C
     answer = admin_client.post(address, action, follow=True)
     assert "1 fan-outs are due now" in answer.content.decode()
     assert run_round().failed == 1
+
+
+def test_a_fan_out_in_the_admin_leads_to_its_tweet_and_author(
+    ben: User, admin_client: Client
+) -> None:
+    tweet = TweetFactory.create(author=ben)
+    FanOut.objects.create(kind=FanOut.Kind.RETRACT, tweet_id=77, author_id=78)
+    row = FanOut.objects.earliest("id")
+    for path in ("timelines/fanout/", f"timelines/fanout/{row.pk}/change/"):
+        page = admin_client.get(f"/admin/{path}").content.decode()
+        assert f'<a href="/admin/tweets/tweet/{tweet.pk}/change/">{tweet.pk}</a>' in page
+        assert f'<a href="/admin/users/user/{ben.pk}/change/">ben</a>' in page
+    gone = admin_client.get("/admin/timelines/fanout/?q=77").content.decode()
+    assert "77 (deleted)" in gone
+    assert "78 (deleted)" in gone
 
 
 def test_the_fan_out_of_an_author_without_followers_finishes_in_one_round(ben: User) -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from backends.valkey import Unavailable
 from tests.factories import FollowFactory, TweetFactory, UserFactory
 from tests.psql import connect
-from tests.timelines.lists import all_pages, deliver_all, listed, materialise, page, query
+from tests.timelines.lists import (
+    all_pages,
+    deliver_all,
+    generation,
+    listed,
+    materialise,
+    page,
+    query,
+)
 from tests.timelines.machine import small_lists, small_ranges
 from tests.valkey import client
 from timelines.delivery import flags
@@ -267,7 +275,8 @@ def test_a_flag_holds_up_neither_a_retraction_nor_verify(ben: User, readers: lis
     deliver_all()
     flags.sweep()
     client().delete(list_key(readers[0].pk))
-    materialise(readers[0].pk, version=User.objects.get(pk=readers[0].pk).follows_version)
+    version = User.objects.get(pk=readers[0].pk).follows_version
+    materialise(readers[0].pk, version=version, generation=generation())
     finding = verify(readers[0].pk)
     assert finding
     assert finding.is_wrong  # delivered, though its flag is still there

@@ -9,10 +9,10 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import TweetFactory
+from tests.factories import FollowFactory, TweetFactory
 from tests.stack import wait_until
 from tests.timelines.machine import Worker
-from timelines.delivery import claims, flags, front
+from timelines.delivery import claims, flags, front, rounds
 from timelines.delivery.front import Front, Sample
 from timelines.delivery.rounds import run_round
 from timelines.models import FanOut
@@ -193,8 +193,10 @@ def test_each_connection_has_a_front_of_its_own(ben: User, other: Worker) -> Non
 
 
 def test_the_admin_retries_at_a_time_that_is_not_before_the_front(
-    ben: User, open_front: Front, admin_client: Client
+    ben: User, open_front: Front, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rounds, "PAUSES_SECONDS", (600,))
+    FollowFactory.create(followed=ben)
     row = FanOut.objects.create(kind=FanOut.Kind.DELIVER, tweet_id=-1, author_id=ben.pk)
     run_round()
     for _ in range(3):

@@ -6,20 +6,32 @@ query. Without the guard that the history is about, they lack a tweet.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
 
-from backends.valkey import Script
+from backends.script import Script
 from tests.factories import FollowFactory, TweetFactory, UserFactory
-from tests.timelines.lists import all_pages, deliver_all, page, query
+from tests.timelines.lists import (
+    admit,
+    all_pages,
+    apply,
+    deliver_all,
+    generation,
+    page,
+    query,
+    start_rebuild,
+)
 from tests.timelines.machine import Valkey, own_valkey, small_lists
 from tests.valkey import client
+from timelines.delivery import admitting
 from timelines.lists import changes, store
-from timelines.lists.changes import Change
-from timelines.lists.store import Listed, list_key, state_key
-from timelines.reading import pull
+from timelines.lists.listed import Doubt, Listed, Source
+from timelines.lists.packing import Change
+from timelines.lists.store import Begun, list_key, state_key
+from timelines.models import Admission
+from timelines.reading import hydration, pull
 from timelines.reading.pull import Snapshot
 from timelines.reading.rebuild import rebuild
 from users.models import User
@@ -49,13 +61,11 @@ def scene(tmp_path: Path, transactional_db: None) -> Iterator[Scene]:
 
 def a_rebuild_outlives_its_token(scene: Scene) -> None:
     """Guard: the token. A slow rebuild writes to the list that a second rebuild has started."""
-    slow = store.begin_rebuild(scene.ben.pk)
-    assert slow
-    snapshot = pull.snapshot(scene.ben.pk)
+    slow = start_rebuild(scene.ben.pk)
     scene.alyssa_posts()  # pushed onto the first list
     client().hset(state_key(scene.ben.pk), "busy_until", 0)
     assert store.begin_rebuild(scene.ben.pk)  # a second list, without that tweet
-    store.finish_rebuild(scene.ben.pk, slow, **snapshot._asdict())
+    slow.finish()
 
 
 def a_follow_comes_after_the_rebuild(scene: Scene) -> None:
@@ -67,30 +77,35 @@ def a_follow_comes_after_the_rebuild(scene: Scene) -> None:
 
 
 def valkey_restarts_from_an_old_snapshot(scene: Scene) -> None:
-    """Guard: the run_id. The restored list and state are older than the delivery."""
+    """Guard: the identity. The restored list and state are older than the delivery."""
     page(scene.ben)
     scene.valkey.take_snapshot()
     scene.alyssa_posts()
     scene.valkey.restart(from_snapshot=True)
 
 
+def valkey_restarts_and_is_admitted_again(scene: Scene) -> None:
+    """Guard: the generation. The server that answers is the admitted one, but its list is old."""
+    valkey_restarts_from_an_old_snapshot(scene)
+    admit()
+
+
 def valkey_restarts_during_the_rebuild(scene: Scene) -> None:
-    """Guard: the run_id as of begin. The restored list is that of the rebuild, less a push."""
-    token = store.begin_rebuild(scene.ben.pk)
-    assert token
-    snapshot = pull.snapshot(scene.ben.pk)
+    """Guard: the generation as of the snapshot. The restored list is the new one, less a push."""
+    rebuild = start_rebuild(scene.ben.pk)
     scene.valkey.take_snapshot()
     scene.alyssa_posts()
     scene.valkey.restart(from_snapshot=True)
-    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+    admit()
+    rebuild.finish()
 
 
 def a_delivery_comes_during_the_rebuild(scene: Scene) -> None:
     """Guard: the list begins before Postgres is read. The push comes right after the reading."""
     read = pull.snapshot
 
-    def then_deliver(reader_id: int) -> Snapshot:
-        snapshot = read(reader_id)
+    def then_deliver(reader_id: int, source: Source) -> Snapshot | None:
+        snapshot = read(reader_id, source)
         scene.alyssa_posts()
         return snapshot
 
@@ -101,12 +116,10 @@ def a_delivery_comes_during_the_rebuild(scene: Scene) -> None:
 def the_list_is_evicted_during_the_rebuild(scene: Scene) -> None:
     """Guard: the list must exist. A push to a missing list has no effect."""
     scene.alyssa_posts()
-    token = store.begin_rebuild(scene.ben.pk)
-    assert token
-    snapshot = pull.snapshot(scene.ben.pk)
+    rebuild = start_rebuild(scene.ben.pk)
     client().delete(list_key(scene.ben.pk))
     scene.alyssa_posts()
-    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+    rebuild.finish()
 
 
 def the_list_is_trimmed(scene: Scene) -> None:
@@ -117,22 +130,18 @@ def the_list_is_trimmed(scene: Scene) -> None:
 
 def the_list_is_trimmed_during_the_rebuild(scene: Scene) -> None:
     """Guard: the higher of two floors. The rebuild's own floor ignores the trim."""
-    token = store.begin_rebuild(scene.ben.pk)
-    assert token
-    snapshot = pull.snapshot(scene.ben.pk)
+    rebuild = start_rebuild(scene.ben.pk)
     scene.alyssa_posts(count=store.CAP + 3)
-    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+    rebuild.finish()
 
 
 def late_deliveries_come_during_the_rebuild(scene: Scene) -> None:
     """Guard: no mark during a rebuild. The rebuild adds newer entries after the mark."""
     scene.alyssa_posts(count=10)
-    token = store.begin_rebuild(scene.ben.pk)
-    assert token
-    snapshot = pull.snapshot(scene.ben.pk)
-    for entry in snapshot.entries[:5:-1]:
-        changes.apply([Change(entry, [scene.ben.pk])])
-    store.finish_rebuild(scene.ben.pk, token, **snapshot._asdict())
+    rebuild = start_rebuild(scene.ben.pk)
+    for entry in rebuild.snapshot.entries[:5:-1]:
+        apply(Change(entry, [scene.ben.pk]))
+    rebuild.finish()
 
 
 History = Callable[[Scene], None]
@@ -151,24 +160,55 @@ def without_line(script: str, guard: str, instead: str) -> Mutation:
     return mutate
 
 
-def believing(is_believed: Callable[[Listed, int], bool]) -> Mutation:
+def believing(is_believed: Callable[[Listed, int, int | None], bool]) -> Mutation:
     """Return a mutation that replaces the condition for believing a list."""
-    return lambda monkeypatch: monkeypatch.setattr(Listed, "is_believed", is_believed)
+
+    def doubt(listed: Listed, follows_version: int, generation: int | None) -> Doubt | None:
+        return None if is_believed(listed, follows_version, generation) else Doubt.VERSION
+
+    return lambda monkeypatch: monkeypatch.setattr(Listed, "doubt", doubt)
 
 
 def reading_before_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Swap the first two steps of a rebuild."""
     begin, read = store.begin_rebuild, pull.snapshot
-    snapshots: list[Snapshot] = []
+    snapshots: list[Snapshot | None] = []
 
-    def read_and_begin(reader_id: int) -> str | None:
-        snapshots.append(pull.snapshot(reader_id))
+    def read_and_begin(reader_id: int) -> Begun | None:
+        [admitted] = Admission.objects.values_list("identity", flat=True)
+        snapshots.append(pull.snapshot(reader_id, Source(0, admitted)))
         return begin(reader_id)
 
     monkeypatch.setattr(store, "begin_rebuild", read_and_begin)
     monkeypatch.setattr(
-        pull, "snapshot", lambda reader_id: snapshots.pop() if snapshots else read(reader_id)
+        pull,
+        "snapshot",
+        lambda reader_id, source: snapshots.pop() if snapshots else read(reader_id, source),
     )
+
+
+def any_server_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Don't compare the identity of the server that answers."""
+    guard = "identity = $6"
+    assert hydration.HYDRATE.count(guard) == 1
+    anything = hydration.HYDRATE.replace(guard, "$6::text IS NOT NULL")
+    monkeypatch.setattr(hydration, "HYDRATE", anything)
+
+
+def one_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each admission the same generation."""
+    monkeypatch.setattr(admitting, "NEW", "SELECT 1::bigint, clock_timestamp()")
+    admit()
+
+
+def generation_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store the generation of the moment at which the rebuild is finished."""
+    finish = store.finish_rebuild
+
+    def finish_later(*args: Any, **snapshot: Any) -> bool:
+        return finish(*args, **snapshot | {"generation": generation()})
+
+    monkeypatch.setattr(store, "finish_rebuild", finish_later)
 
 
 GUARDS: list[tuple[History, Mutation]] = [
@@ -178,42 +218,30 @@ GUARDS: list[tuple[History, Mutation]] = [
     ),
     (
         a_follow_comes_after_the_rebuild,
-        believing(lambda listed, _: listed.is_same_server and listed.version is not None),
-    ),
-    (
-        valkey_restarts_from_an_old_snapshot,
-        believing(lambda listed, version: listed.version == version),
-    ),
-    (
-        valkey_restarts_during_the_rebuild,
-        without_line(
-            "finish",
-            "redis.call('HSET', state, 'version', ARGV[2])",
-            "redis.call('HSET', state, 'version', ARGV[2], 'run_id', "
-            "string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))",
+        believing(
+            lambda listed, _, current: listed.version is not None and listed.generation == current
         ),
     ),
+    (valkey_restarts_from_an_old_snapshot, any_server_is_admitted),
+    (valkey_restarts_and_is_admitted_again, one_generation),
+    (valkey_restarts_during_the_rebuild, generation_at_the_end),
     (a_delivery_comes_during_the_rebuild, reading_before_beginning),
     (
         the_list_is_evicted_during_the_rebuild,
         without_line("finish", "redis.call('EXISTS', list) == 0", "false"),
     ),
-    (the_list_is_trimmed, without_line("tend", "if has_state and floor", "if false and floor")),
+    (the_list_is_trimmed, without_line("tend", "if floor and cut", "if false and cut")),
     (
         the_list_is_trimmed_during_the_rebuild,
         without_line(
             "finish",
-            "if tonumber(ARGV[3]) > tonumber(redis.call('HGET', state, 'floor'))",
+            "if tonumber(ARGV[4]) > tonumber(redis.call('HGET', state, 'floor'))",
             "if true",
         ),
     ),
     (
         late_deliveries_come_during_the_rebuild,
-        without_line(
-            "tend",
-            "if has_state and redis.call('HEXISTS', state, 'version') == 1 then",
-            "if true then",
-        ),
+        without_line("tend", "if version then", "if true then"),
     ),
 ]
 

@@ -10,12 +10,12 @@ from hypothesis.extra.django import TestCase
 
 from api.paging import Window
 from tests.factories import FollowFactory, TweetFactory, UserFactory
-from tests.timelines.lists import all_pages, deliver_all, listed, page, query
+from tests.timelines.lists import all_pages, apply, deliver_all, listed, page, query
 from tests.timelines.machine import small_lists
 from tests.valkey import client
-from timelines.lists import changes, store
-from timelines.lists.changes import Change
+from timelines.lists import store
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change
 from timelines.reading.page import home_page
 from tweets.models import Tweet
 from users.models import Follow, User
@@ -73,7 +73,7 @@ def test_a_tweet_that_was_delivered_twice_is_shown_once(
     page(ben)
     tweets = [post(alyssa) for _ in range(4)]
     for tweet in tweets:
-        changes.apply([Change(Entry(tweet.pk, alyssa.pk), [ben.pk])])
+        apply(Change(Entry(tweet.pk, alyssa.pk), [ben.pk]))
     for limit in (1, 2, 3, 20):
         assert all_pages(ben, limit=limit) == [tweet.pk for tweet in reversed(tweets)]
 

@@ -1,6 +1,7 @@
 """Pages that take more than one step: what they cost, and what may happen between the steps."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from api.paging import Window
 from tests.factories import FollowFactory, TweetFactory
 from tests.timelines.lists import all_pages, deliver_all, page, query
 from timelines.lists import store
+from timelines.lists.listed import Source
 from timelines.models import FanOut
 from timelines.reading.hydration import Hydrated, hydrate
 from timelines.reading.page import home_page
@@ -38,8 +40,10 @@ def after_hydration(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
     def schedule(act: Act) -> None:
         acts = [act]
 
-        def then_act(reader_id: int, tweet_ids: Sequence[int], **bounds: int) -> Hydrated:
-            found = hydrate(reader_id, tweet_ids, **bounds)
+        def then_act(
+            reader_id: int, tweet_ids: Sequence[int], source: Source, **others: Any
+        ) -> Hydrated:
+            found = hydrate(reader_id, tweet_ids, source, **others)
             while acts:
                 acts.pop()()
             return found

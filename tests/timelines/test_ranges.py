@@ -1,18 +1,27 @@
 """Long fan-outs, which are split into ranges of followers."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from django.db import transaction
 
+from api.fields import MAX_ID
 from backends.postgres import binary_cursor
 from tests.factories import FollowFactory, TweetFactory, UserFactory
-from tests.timelines.lists import all_pages, deliver_all, listed, materialise, query
+from tests.timelines.lists import (
+    all_pages,
+    apply,
+    deliver_all,
+    generation,
+    listed,
+    materialise,
+    query,
+)
 from tests.timelines.machine import Worker, small_ranges
 from tests.valkey import client
 from timelines.delivery import claims, ranges, rounds, tasks
 from timelines.delivery.rounds import run_round
-from timelines.lists import changes
 from timelines.lists.store import list_key
 from timelines.models import FanOut
 from timelines.reading.rebuild import rebuild
@@ -36,7 +45,7 @@ def readers(ben: User) -> list[User]:
     for reader in followers:
         FollowFactory.create(follower=reader, followed=ben)
         version = User.objects.get(pk=reader.pk).follows_version
-        materialise(reader.pk, version=version)
+        materialise(reader.pk, version=version, generation=generation())
     return followers
 
 
@@ -80,6 +89,16 @@ def test_every_follower_is_served_once(ben: User, readers: list[User]) -> None:
     assert reached == 12
     assert not FanOut.objects.exists()
     assert elements(readers) == [1] * 12
+
+
+def test_no_range_of_evenly_spread_followers_is_longer_than_two_rounds() -> None:
+    followers = list(range(1, claims.WHOLE_FOLLOWERS + 1))
+    claimed = claims.Claim(1, "deliver", 1, 1, 0, MAX_ID, 0, 0, 0, len(followers), followers, 0.0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ranges, "FOLLOWERS_PER_RANGE", 2 * claims.RANGE_FOLLOWERS)
+        bounds = ranges.Rest(claimed, 133_616, 1, 150_000).bounds()
+    widths = [end - start for start, end in pairwise([followers[-1], *bounds])]
+    assert max(widths) <= 2 * claims.RANGE_FOLLOWERS
 
 
 def test_a_short_fan_out_is_not_split(ben: User, readers: list[User]) -> None:
@@ -276,7 +295,7 @@ def freeze_in_a_round(worker: Worker) -> Callable[[], None]:
     worker.die()
 
     def thaw() -> None:
-        changes.apply(late)
+        apply(*late)
 
     return thaw
 
@@ -306,7 +325,7 @@ def test_a_late_retraction_of_an_id_that_was_not_used_again_is_harmless(
 def test_a_late_retraction_of_an_id_that_was_used_again_is_found_by_verify(
     ben: User, readers: list[User], worker: Worker
 ) -> None:
-    """ARCHITECTURE.md says what to do when ids are used again by hand."""
+    """docs/protocol.md says what to do when ids are used again by hand."""
     tweet = TweetFactory.create(author=ben)
     deliver_all()
     tweet_id = tweet.pk

@@ -1,15 +1,19 @@
 """Rebuilding a list while other things happen."""
 
 from collections.abc import Callable
+from threading import BoundedSemaphore
 
 import pytest
 
 from tests.factories import FollowFactory, TweetFactory
-from tests.timelines.lists import all_pages, deliver_all, listed, page, query
+from tests.psql import connect
+from tests.timelines.lists import all_pages, deliver_all, listed, page, query, start_rebuild
 from tests.valkey import client
 from timelines.lists import store
+from timelines.lists.listed import Source
 from timelines.lists.store import list_key, state_key
 from timelines.reading import pull
+from timelines.reading import rebuild as rebuilding
 from timelines.reading.pull import Snapshot
 from timelines.reading.rebuild import rebuild
 from users.models import User
@@ -36,10 +40,10 @@ def test_a_tweet_that_is_delivered_while_postgres_is_read_is_in_the_new_list(
         TweetFactory.create(author=alyssa)
         deliver_all()
 
-    def during_a_delivery(reader_id: int) -> Snapshot:
+    def during_a_delivery(reader_id: int, source: Source) -> Snapshot | None:
         if is_before:
             post()
-        taken = snapshot(reader_id)
+        taken = snapshot(reader_id, source)
         if not is_before:
             post()
         return taken
@@ -58,8 +62,8 @@ def test_a_tweet_that_is_deleted_while_postgres_is_read_is_not_shown(
     deliver_all()
     snapshot = pull.snapshot
 
-    def then_delete(reader_id: int) -> Snapshot:
-        taken = snapshot(reader_id)
+    def then_delete(reader_id: int, source: Source) -> Snapshot | None:
+        taken = snapshot(reader_id, source)
         tweet.delete()
         deliver_all()
         return taken
@@ -74,8 +78,46 @@ def test_version_and_entries_of_a_rebuild_come_from_one_statement(
     reader: User, statements: Callable[[], int]
 ) -> None:
     statements()
-    pull.snapshot(reader.pk)
+    pull.snapshot(reader.pk, Source(0, ""))
     assert statements() == 1
+
+
+def test_beyond_the_bound_of_all_processes_pages_come_from_postgres(reader: User) -> None:
+    with connect() as other:
+        other.execute(
+            "SELECT pg_advisory_xact_lock(%s, number) FROM generate_series(1, %s) AS number",
+            [pull.PERMITS, pull.REBUILDS_AT_ONCE],
+        )
+        assert page(reader) == query(reader)
+        assert listed(reader.pk) is None
+    assert page(reader) == query(reader)
+    assert listed(reader.pk) == query(reader)
+
+
+def test_beyond_the_bound_of_a_process_pages_come_from_postgres(
+    reader: User, monkeypatch: pytest.MonkeyPatch, redis_round_trips: Callable[[], int]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuilding, "_permits", BoundedSemaphore(1))
+        with rebuilding._permits:
+            redis_round_trips()
+            assert page(reader) == query(reader)
+            assert redis_round_trips() <= 2  # a new connection, and the read that found no list
+        assert listed(reader.pk) is None
+        assert page(reader) == query(reader)
+    assert listed(reader.pk) == query(reader)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_permit_ends_with_its_statement(reader: User) -> None:
+    assert rebuild(reader.pk).is_stored
+    with connect() as other:
+        held = other.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE classid = %s AND datname = current_database()",
+            [pull.PERMITS],
+        )
+        assert held.fetchone() == (0,)
 
 
 def test_a_first_read_gives_list_and_state_their_expiry(reader: User) -> None:
@@ -108,12 +150,10 @@ def test_a_rebuild_appends_behind_what_was_pushed_meanwhile(
     list_size(cap=40, spacing=2)
     TweetFactory.create_batch(9, author=alyssa)
     deliver_all()
-    token = store.begin_rebuild(reader.pk)
-    assert token
-    snapshot = pull.snapshot(reader.pk)
+    started = start_rebuild(reader.pk)
     TweetFactory.create_batch(3, author=alyssa)
     deliver_all()
-    assert store.finish_rebuild(reader.pk, token, **snapshot._asdict())
+    assert started.finish()
     for limit in (1, 2, 3, 20):
         assert all_pages(reader, limit) == query(reader)
     newest = store.read(reader.pk, 6)

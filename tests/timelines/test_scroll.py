@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.fields import MAX_ID
 from api.paging import Window
 from tests.factories import FollowFactory, UserFactory
 from tests.timelines.lists import deliver_all, page, query
@@ -32,7 +33,7 @@ def test_each_tweet_is_shown_once_and_in_order_while_others_change(ben: User, li
     seen: list[int] = []
     deleted: set[int] = set()
     while True:
-        found = home_page(ben.pk, Window(limit=limit, **({"max_id": seen[-1]} if seen else {})))
+        found = home_page(ben.pk, Window(limit=limit, max_id=seen[-1] if seen else MAX_ID))
         seen += [tweet.id for tweet in found.items]
         if not found.has_more:
             break

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from backends.valkey import Unavailable
-from tests.timelines.lists import AUTHOR, listed, materialise, push
+from backends.nodes import nodes
+from backends.valkey import Connection, Unavailable
+from tests.timelines.lists import AUTHOR, apply, listed, materialise, push
 from tests.timelines.machine import small_lists
 from tests.valkey import client
-from timelines.lists import changes, store
-from timelines.lists.changes import Change, Outcome
+from timelines.lists import changes, store, upkeep
+from timelines.lists.changes import Outcome
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change
 from timelines.lists.store import list_key, state_key
 
 READER = 7
@@ -49,9 +51,7 @@ def test_a_retraction_removes_every_copy_of_an_entry() -> None:
     materialise(READER, 3)
     push(4, READER)
     push(4, READER)
-    assert changes.apply([Change(Entry(4, AUTHOR), [READER, 8], is_retraction=True)]) == [
-        Outcome(1)
-    ]
+    assert apply(Change(Entry(4, AUTHOR), [READER, 8], is_retraction=True)) == [Outcome(1)]
     assert listed(READER) == [3]
 
 
@@ -59,7 +59,7 @@ def test_changes_are_applied_in_order() -> None:
     materialise(READER)
     delivery = Change(Entry(4, AUTHOR), [READER])
     retraction = delivery._replace(is_retraction=True)
-    assert changes.apply([delivery, retraction, delivery, retraction]) == [Outcome(1)] * 4
+    assert apply(delivery, retraction, delivery, retraction) == [Outcome(1)] * 4
     assert listed(READER) is not None
     assert listed(READER) == []
 
@@ -115,7 +115,7 @@ class AnyList(SimpleTestCase):
             materialise(READER, *sorted(due, reverse=True))
             all_changes = [Change(Entry(scale * i, AUTHOR), [READER], gone) for i, gone in made]
             for first in range(0, len(made), at_once):
-                changes.apply(all_changes[first : first + at_once])
+                apply(*all_changes[first : first + at_once])
         for number, is_retraction in made:
             (due.discard if is_retraction else due.add)(scale * number)
         length = client().llen(list_key(READER))
@@ -139,7 +139,7 @@ def test_marks_keep_their_spacing_while_a_list_grows(list_size: Callable[..., No
 def test_a_list_without_marks_gets_a_new_one(list_size: Callable[..., None]) -> None:
     list_size(spacing=5)
     materialise(READER)
-    changes.apply([Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)])
+    apply(*(Change(Entry(i, AUTHOR), [READER]) for i in range(1, 4)))
     client().lpush(list_key(READER), *(Entry(i, AUTHOR).encode() for i in range(4, 99)))
     push(99, READER)  # the hundredth element, counting the placeholder
     part = store.read(READER, 3)
@@ -160,7 +160,7 @@ def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:
 
 def test_a_forgotten_list_is_absent() -> None:
     materialise(READER, 1)
-    store.forget([READER, 8])
+    upkeep.forget(READER)
     assert listed(READER) is None
     assert client().dbsize() == 0
 
@@ -168,33 +168,39 @@ def test_a_forgotten_list_is_absent() -> None:
 def test_all_materialised_readers_are_found() -> None:
     for reader_id in (3, 5, 2**62):
         materialise(reader_id)
-    assert sorted(store.materialised()) == [3, 5, 2**62]
+    assert sorted(upkeep.materialised()) == [3, 5, 2**62]
 
 
 def test_an_error_in_one_list_fails_only_its_own_change() -> None:
     materialise(6, 1)
     materialise(9, 1)
     client().set(list_key(READER), "no list")
-    failed, other = changes.apply(
-        [Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])]
+    failed, other = apply(
+        Change(Entry(2, AUTHOR), [6, READER, 9]), Change(Entry(3, AUTHOR), [6, 9])
     )
     assert failed.error.startswith(f"{list_key(READER)}: WRONGTYPE")
     assert other == Outcome(2)
     assert listed(6) == listed(9) == [3, 2, 1]
 
 
+def test_garbage_instead_of_lengths_is_a_server_that_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection, "lines", lambda _, count: count * [b"HTTP/1.1 400 \xff"])
+    with pytest.raises(Unavailable, match="400"):
+        apply(Change(Entry(2, AUTHOR), [READER]))
+
+
 def test_an_invalid_id_fails_only_its_own_change() -> None:
     materialise(READER)
-    failed, other = changes.apply(
-        [Change(Entry(-1, AUTHOR), [READER]), Change(Entry(2, AUTHOR), [READER])]
-    )
+    failed, other = apply(Change(Entry(-1, AUTHOR), [READER]), Change(Entry(2, AUTHOR), [READER]))
     assert failed.error.startswith("ValueError")
     assert other == Outcome(1)
 
 
 def test_a_full_list_and_its_state_take_less_than_13_bytes_per_entry() -> None:
     materialise(100_000, *range(2_000_800, 2_000_000, -1), version=123_456)
-    assert store.memory_bytes(100_000) / 800 < 13
+    assert upkeep.memory_bytes(100_000) / 800 < 13
 
 
 def test_lost_scripts_are_loaded_again_after_one_error() -> None:
@@ -203,6 +209,30 @@ def test_lost_scripts_are_loaded_again_after_one_error() -> None:
     with pytest.raises(Unavailable, match="No matching script"):
         store.begin_rebuild(READER)
     assert store.begin_rebuild(READER)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    ids=st.lists(
+        st.one_of(
+            st.integers(0, 62).flatmap(lambda bits: st.integers(2**bits, 2 ** (bits + 1) - 1)),
+            st.integers(1, 8).map(lambda size: 2 ** (7 * size)),
+            st.integers(53, 62).map(lambda bits: 2**bits + 1),  # a double would be lower
+        ),
+        min_size=18,
+        max_size=18,
+    )
+)
+def test_marks_and_floors_are_never_below_the_ids_they_bound(ids: list[int]) -> None:
+    with small_lists(cap=10, spacing=10):
+        materialise(READER)
+        for tweet_id in ids:
+            push(tweet_id, READER)
+    part, whole = store.read(READER, 1), store.read(READER)
+    assert part and whole
+    # All ids that a double holds are exact; above, the bound may exceed the id by a few ulps.
+    for bound, highest in ((part.floor, max(ids)), (whole.floor, max(ids[:9]))):
+        assert highest <= bound <= (highest if highest < 2**53 else highest * (1 + 2**-49))
 
 
 def test_lists_beyond_the_first_batch_are_tended_too(
@@ -216,3 +246,13 @@ def test_lists_beyond_the_first_batch_are_tended_too(
     for tweet_id in (4, 5, 6):
         push(tweet_id, *readers)
     assert {client().llen(list_key(reader_id)) for reader_id in readers} == {3}
+
+
+def test_a_read_whose_connection_was_lost_is_repeated() -> None:
+    materialise(READER, 1)
+    begun = store.begin_read(READER)
+    with pytest.raises(Unavailable), nodes().connection(0):
+        raise ConnectionError
+    listed = store.finish_read(begun)
+    assert listed
+    assert listed.tweet_ids == [1]

@@ -1,5 +1,6 @@
 """Sweeps: a worker process finds work that no wake-up was sent for."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,8 @@ from tests.psql import psql
 from tests.stack import wait_until
 from timelines.delivery import flags, rounds, sweeps
 from timelines.delivery.sweeps import Sweeper
-from timelines.models import FanOut
+from timelines.models import FanOut, Sighting
+from timelines.signs import sweep_of_this_host
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,3 +83,27 @@ def test_a_backlog_longer_than_a_share_is_worked_off_without_a_pause(
     sweeper.start()
     wait_until(lambda: not FanOut.objects.exists(), 10)
     sweeper.stop()
+
+
+def test_a_sweep_is_recorded_for_its_host_now_and_then(sweeper: Sweeper, ben: User) -> None:
+    here = Sighting.objects.filter(identity=sweep_of_this_host())
+    wait_until(here.exists, 10)
+    first = here.get().seen_at
+    post_by_hand(ben)
+    wait_until(lambda: not FanOut.objects.exists(), 10)
+    assert here.get().seen_at == first
+
+
+def test_a_sweep_that_fails_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    def fail(seconds: float) -> bool:
+        failed.set()
+        raise Unavailable("no")
+
+    monkeypatch.setattr(rounds, "drain", fail)
+    sweeper = Sweeper()
+    sweeper.start()
+    assert failed.wait(10)
+    sweeper.stop()
+    assert not Sighting.objects.filter(identity=sweep_of_this_host()).exists()

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from amqp import AccessRefused
 
+from backends.valkey import Unavailable
 from tests.stack import wait_until
 from tests.timelines.lists import add_followers, deliver_all, listed
 from tests.valkey import client
@@ -90,3 +92,14 @@ def test_a_lost_wake_up_does_not_stop_later_ones(ben: User) -> None:
         return a_wake_up_is_queued()
 
     wait_until(another_is_sent, seconds=10, pause_seconds=0.2)
+
+
+def test_a_broker_that_refuses_the_password_makes_wake_ups_unavailable(
+    ben: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AccessRefused("a password")
+
+    monkeypatch.setattr(tasks.fan_out, "delay", refuse)
+    with pytest.raises(Unavailable):
+        tasks.wake()

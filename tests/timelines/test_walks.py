@@ -65,19 +65,29 @@ def test_a_walk_returns_every_earlier_tweet_exactly_once(stack: Stack, ben: User
     deliver_all()
     stack.start_worker("worker")
 
-    def walk(address: str, most: int) -> tuple[list[int], str | None]:
+    def walk(address: str, most: int) -> tuple[list[int], str]:
         """Follow `next` to the end. Return all ids, and the first `prev` link."""
         seen: list[int] = []
-        newer: str | None = None
-        following: str = address
+        newer, following = "", address
         while following:
             page = web.get(following).raise_for_status()
             assert len(page.json()) <= most
             seen += [int(tweet["id"]) for tweet in page.json()]
-            newer = newer or page.links.get("prev", {}).get("url")
+            newer = newer or page.links["prev"]["url"]
             following = page.links.get("next", {}).get("url", "")
         assert seen == sorted(set(seen), reverse=True)
         return seen, newer
+
+    def climb(newer: str, most: int) -> list[int]:
+        """Follow `prev` a few times. Return all ids."""
+        seen: list[int] = []
+        for _ in range(4):
+            page = web.get(newer).raise_for_status()
+            assert len(page.json()) <= most
+            seen += [int(tweet["id"]) for tweet in page.json()[::-1]]
+            newer = page.links["prev"]["url"]
+        assert len(seen) == len(set(seen))
+        return seen
 
     # A bound is a fraction of the id range, which extends slightly beyond the newest tweet.
     @given(limit=st.integers(3, 200), max_id=st.none() | FRACTIONS, since_id=st.none() | FRACTIONS)
@@ -95,10 +105,11 @@ def test_a_walk_returns_every_earlier_tweet_exactly_once(stack: Stack, ben: User
         assert all(low < pk < high for pk in seen)
         followed = Tweet.objects.filter(pk__in=seen, author__in=authors[:3])
         assert followed.count() == len(seen)
-        if newer:
-            since, _ = walk(newer, limit)
-            assert not set(since) & set(seen)
-            assert {pk for pk in before if pk > seen[0]} <= set(since)
+        news = climb(newer, limit)
+        assert not set(news) & set(seen)
+        assert {pk for pk in before if max(low + 1, high) <= pk <= max(news, default=0)} <= set(
+            news
+        )
 
     with posting(stack.address, authors):
         walks()

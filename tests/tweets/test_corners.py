@@ -35,7 +35,7 @@ class AnyText(TestCase):
             assert again.json()["message"] == trimmed
         else:
             assert response.status_code == 400
-            assert list(response.json()) == ["detail", "message"]
+            assert list(response.json()["errors"]) == ["message"]
 
 
 @pytest.mark.django_db
@@ -119,8 +119,10 @@ def test_a_matching_etag_gets_a_304(
     assert changed.content != first.content
 
 
-def without_date(response: httpx.Response) -> dict[str, str]:
-    return {name: value for name, value in response.headers.items() if name != "date"}
+def lasting(response: httpx.Response) -> dict[str, str]:
+    """Return the headers that don't differ from request to request."""
+    own = {"date", "x-request-id"}
+    return {name: value for name, value in response.headers.items() if name not in own}
 
 
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/1", "/tweets/user/1", "/tweets/999", "/"])
@@ -129,7 +131,7 @@ def test_head_is_get_without_the_body(site: Site, path: str) -> None:
     got, head = client.get(path), client.head(path)
     assert head.status_code == got.status_code
     assert head.content == b""
-    assert without_date(head) == without_date(got)
+    assert lasting(head) == lasting(got)
 
 
 @pytest.mark.parametrize(
@@ -155,17 +157,17 @@ def test_options_and_wrong_methods_list_the_allowed_methods(
         assert list(refused.json()) == ["detail"]
 
 
-def test_pages_are_compressed_on_request(site: Site) -> None:
-    plain = site.client(**{"Accept-Encoding": "identity"}).get("/tweets")
-    packed = site.client(**{"Accept-Encoding": "gzip"}).get("/tweets")
+def test_pages_for_people_are_compressed_on_request(site: Site) -> None:
+    plain = site.client(**{"Accept-Encoding": "identity"}).get("/schema")
+    packed = site.client(**{"Accept-Encoding": "gzip"}).get("/schema")
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
     assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"])
-    assert packed.json() == plain.json()
+    assert packed.content == plain.content
     for answer in (plain, packed):
         assert "Accept-Encoding" in answer.headers["Vary"]
     again = site.client(**{"Accept-Encoding": "gzip"}).get(
-        "/tweets", headers={"If-None-Match": packed.headers["ETag"]}
+        "/schema", headers={"If-None-Match": packed.headers["ETag"]}
     )
     assert again.status_code == 304
 
@@ -196,7 +198,7 @@ def test_without_postgres_browsers_also_get_a_503_in_json(
     def fail(*args: object) -> None:
         raise OperationalError
 
-    monkeypatch.setattr("tweets.views.Window.from_query", fail)
+    monkeypatch.setattr("api.paging.Window.from_query", fail)
     response = api.get("/tweets", headers={"accept": "text/html"})
     assert response.status_code == 503
     assert response["Retry-After"] == "1"

@@ -30,21 +30,29 @@ def post(api: APIClient, user: User, message: str = "once", key: str = KEY) -> A
 
 
 @pytest.mark.django_db
-def test_the_same_key_gets_the_first_response_again(api: APIClient, ben: User) -> None:
+def test_the_same_key_gets_the_first_response_again_marked_as_a_replay(
+    api: APIClient, ben: User
+) -> None:
     first, again = post(api, ben), post(api, ben)
     assert first.status_code == again.status_code == 201
     assert first.content == again.content
-    assert first.headers == again.headers
+    assert dict(again.headers) == {**first.headers, "Idempotency-Replayed": "true"}
     assert Tweet.objects.get().message == "once"
 
 
 @pytest.mark.django_db
-def test_the_first_response_is_returned_even_after_its_tweet_is_deleted(
+def test_a_retry_whose_tweet_has_been_deleted_gets_a_410_and_stores_nothing(
     api: APIClient, ben: User
 ) -> None:
-    first = post(api, ben)
-    api.delete(f"/tweets/{first.json()['id']}")
-    assert post(api, ben).content == first.content
+    tweet_id = post(api, ben).json()["id"]
+    api.delete(f"/tweets/{tweet_id}")
+    for _ in range(2):
+        answer = post(api, ben)
+        detail = (
+            f"Tweet {tweet_id} was posted with this Idempotency-Key and has been deleted since."
+        )
+        assert (answer.status_code, answer.json()) == (410, {"detail": detail})
+    assert post(api, ben, "another").status_code == 422
     assert not Tweet.objects.exists()
 
 
@@ -53,7 +61,7 @@ def test_another_body_with_the_same_key_gets_a_422(api: APIClient, ben: User) ->
     post(api, ben)
     answer = post(api, ben, "twice")
     assert answer.status_code == 422
-    assert list(answer.json()) == ["detail", "Idempotency-Key"]
+    assert list(answer.json()["errors"]) == ["Idempotency-Key"]
     assert Tweet.objects.count() == 1
 
 
@@ -73,7 +81,7 @@ def test_an_error_is_not_stored(api: APIClient, ben: User) -> None:
 def test_an_unknown_author_gets_a_400_even_with_a_key(api: APIClient, ben: User) -> None:
     answer = post(api, User(pk=999_999))
     assert answer.status_code == 400
-    assert list(answer.json()) == ["detail", "userId"]
+    assert list(answer.json()["errors"]) == ["userId"]
 
 
 @pytest.mark.django_db
@@ -83,7 +91,7 @@ def test_an_invalid_key_gets_a_400_that_names_the_header(
 ) -> None:
     answer = post(api, ben, key=key)
     assert answer.status_code == 400
-    assert list(answer.json()) == ["detail", "Idempotency-Key"]
+    assert list(answer.json()["errors"]) == ["Idempotency-Key"]
     assert not Tweet.objects.exists()
 
 

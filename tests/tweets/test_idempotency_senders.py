@@ -47,6 +47,13 @@ def test_each_sender_gets_the_response_to_their_own_request_again(
     assert Tweet.objects.count() == 3
 
 
+def test_a_retry_whose_author_has_been_deleted_gets_a_410(staff: User, ben: User) -> None:
+    assert post(staff, ben, "hello").status_code == 201
+    author = User(pk=ben.pk)
+    ben.delete()
+    assert post(staff, author, "hello").status_code == 410
+
+
 def test_the_same_message_for_another_author_is_another_request(
     staff: User, ben: User, alyssa: User
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from api.cursors import Cursor
 from tests.factories import TweetFactory
 from tests.timelines.lists import deliver_all
 from users.models import Follow, User
@@ -59,20 +60,48 @@ def test_a_full_last_page_has_no_next_link(
 
 
 @pytest.mark.parametrize("pattern", LISTS)
-def test_the_prev_link_leads_to_all_newer_tweets(
+def test_prev_links_lead_to_all_newer_tweets(
     api: APIClient, alyssa: User, paths: Any, pattern: str
 ) -> None:
     TweetFactory.create(author=alyssa)
-    before = api.get(f"{paths(pattern)}?limit=2")
+    address = links(api.get(f"{paths(pattern)}?limit=2"))["prev"]
     newer = [TweetFactory.create(author=alyssa).pk for _ in range(5)]
     deliver_all()
-    seen: list[int] = []
-    address: str | None = links(before)["prev"]
-    while address:
-        response = api.get(address)
-        seen += ids(response)
-        address = links(response).get("next")
-    assert seen == newer[::-1]
+    seen = []
+    while found := ids(response := api.get(address)):
+        seen.append(found)
+        address = links(response)["prev"]
+    assert seen == [newer[1::-1], newer[3:1:-1], newer[4:]]
+    assert links(response)["prev"] == address
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_an_empty_list_has_a_prev_link(
+    api: APIClient, alyssa: User, paths: Any, pattern: str
+) -> None:
+    response = api.get(paths(pattern))
+    assert ids(response) == []
+    tweet = TweetFactory.create(author=alyssa)
+    deliver_all()
+    assert ids(api.get(links(response)["prev"])) == [tweet.pk]
+
+
+@pytest.mark.parametrize("pattern", LISTS)
+def test_bounds_restrict_what_is_new(
+    api: APIClient, alyssa: User, paths: Any, pattern: str
+) -> None:
+    tweets = [tweet.pk for tweet in TweetFactory.create_batch(6, author=alyssa)]
+    asked = f"{paths(pattern)}?after={Cursor(tweets[0], (tweets[2],))}"
+    response = api.get(f"{asked}&max_id={tweets[4]}")
+    assert ids(response) == [tweets[3], tweets[1]]
+    assert ids(api.get(links(response)["prev"])) == tweets[:3:-1]
+    assert ids(api.get(f"{asked}&since_id={tweets[1]}&limit=1")) == [tweets[3]]
+
+
+def test_other_texts_than_cursors_are_rejected(api: APIClient, db: None) -> None:
+    response = api.get("/tweets?after=%C3%A4")
+    assert response.status_code == 400
+    assert "after" in response.json()["errors"]
 
 
 @pytest.mark.parametrize("pattern", LISTS)
@@ -89,5 +118,9 @@ def test_a_page_has_20_tweets_by_default(api: APIClient, alyssa: User) -> None:
     assert len(ids(api.get("/tweets?limit=200"))) == 21
 
 
-def test_an_empty_list_has_no_link(api: APIClient, db: None) -> None:
-    assert "Link" not in api.get("/tweets")
+def test_a_page_that_is_not_modified_has_links_too(api: APIClient, alyssa: User) -> None:
+    TweetFactory.create(author=alyssa)
+    etag = api.get("/tweets")["ETag"]
+    response = api.get("/tweets", headers={"if-none-match": etag})
+    assert response.status_code == 304
+    assert "prev" in links(response)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -261,10 +262,13 @@ def test_the_documented_command_demotes_the_superuser_of_an_earlier_compose_file
             assert role.execute(RIGHTS).fetchone() == ("twit", False, False, False, "twit")
 
 
-def test_compose_creates_a_role_that_owns_its_database_and_nothing_else(home: Home) -> None:
+def test_compose_creates_a_role_that_owns_its_database_and_nothing_else(
+    home: Home, tmp_path: Path
+) -> None:
+    """Its password has characters that a URL would have to encode. PGPASSWORD has them as is."""
+    password = "it's/one@home:%20 \"$x?#"
     with other_postgres(home, "postgres") as server:
-        password = {"POSTGRES_PASSWORD": "it's one"}
-        psql(f"{server}/postgres", "deploy/create_role.sql", **password)
+        psql(f"{server}/postgres", "deploy/create_role.sql", POSTGRES_PASSWORD=password)
         with psycopg.connect(f"{server}/postgres") as superuser:
             passwords = superuser.execute(
                 "SELECT rolname, rolpassword IS NOT NULL FROM pg_authid WHERE rolcanlogin"
@@ -273,3 +277,14 @@ def test_compose_creates_a_role_that_owns_its_database_and_nothing_else(home: Ho
             rights = role.execute(RIGHTS).fetchone()
     assert rights == ("twit", False, False, False, "twit")
     assert sorted(passwords) == [("postgres", False), ("twit", True)]
+    encoded = quote(password, safe="")
+    child, url = postgres.start(home.path, password=encoded, log=home.log, durable=False)
+    try:
+        stack = Stack(tmp_path, url.replace(f":{encoded}@", "@"), settings.REDIS_URL)
+        stack.env["PGPASSWORD"] = password
+        stack.manage("migrate", "users", "--plan")
+        with pytest.raises(subprocess.CalledProcessError):
+            stack.env["PGPASSWORD"] = encoded
+            stack.manage("migrate", "users", "--plan")
+    finally:
+        child.stop()

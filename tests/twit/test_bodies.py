@@ -25,7 +25,7 @@ END = "--end--\r\n"
 @pytest.fixture
 def ben(site: Site) -> str:
     """The header that makes a request ben's."""
-    return f"Authorization: Token {site.login('ben')}"
+    return f"Authorization: Bearer {site.login('ben')}"
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from django.core.management import call_command
 
 from tests.browser import IS_INSTALLED, Browser
 from tests.stack import Stack, wait_until
+from tests.timelines.lists import deliver_all, page
+from timelines.models import FanOut
 from tweets.models import Tweet
 from twit.local.net import LOOPBACK
-from users.models import User
+from users.models import Follow, User
 
 pytestmark = pytest.mark.skipif(not IS_INSTALLED, reason="Debian's chromium-driver is missing")
 
@@ -21,6 +23,7 @@ ADMIN = [
     *("users/user/", "users/user/add/", "users/user/1/change/", "users/user/1/password/"),
     *("users/follow/", "users/follow/add/", "tweets/tweet/", "tweets/tweet/1/change/"),
     *("timelines/fanout/", "knox/authtoken/", "auth/group/add/", "tweets/tweet/1/delete/"),
+    *("", "users/user/2/timeline/?tweet=1", "timelines/flag/", "timelines/admission/"),
 ]
 FOREIGN_PAGE = """
 <form method="post" action="{address}/tweets" enctype="{enctype}">
@@ -51,7 +54,7 @@ def assert_follows_its_policy(browser: Browser) -> None:
 
 def test_swagger_ui_posts_a_tweet(browser: Browser, address: str) -> None:
     browser.open(f"{address}/docs")
-    post = ".opblock-post[id*=tweets_create]"
+    post = ".opblock-post[id*=postTweet]"
     browser.click(f"{post} .opblock-summary-control")
     browser.click(f"{post} .try-out__btn")
     browser.click(f"{post} .execute")
@@ -61,7 +64,7 @@ def test_swagger_ui_posts_a_tweet(browser: Browser, address: str) -> None:
 
 
 def test_the_browsable_api_posts_and_deletes_a_tweet(browser: Browser, address: str) -> None:
-    for path in ("/", "/tweets/followed/2", "/tweets/user/1", "/auth/session/login", "/tweets"):
+    for path in ("/tweets/followed/2", "/tweets/user/1", "/auth/session/login", "/tweets"):
         browser.open(f"{address}{path}")
         assert_follows_its_policy(browser)
     browser.fill("[name=userId]", "1")
@@ -75,19 +78,61 @@ def test_the_browsable_api_posts_and_deletes_a_tweet(browser: Browser, address: 
     assert_follows_its_policy(browser)
 
 
-def test_the_admin_works(browser: Browser, address: str) -> None:
+def sign_in(browser: Browser, address: str) -> None:
     browser.open(f"{address}/admin/login/")
     browser.fill("#id_username", "admin")
     browser.fill("#id_password", "a long one")
     browser.click("[type=submit]")
     assert "admin" in browser.text("#user-tools")
+
+
+def test_the_admin_works(browser: Browser, address: str) -> None:
+    sign_in(browser, address)
+    page(User.objects.get(pk=2))
+    browser.size(390, 800)
     for path in ADMIN:
         browser.open(f"{address}/admin/{path}")
         assert browser.text("#content h1")
+        assert browser.run("return document.documentElement.scrollWidth") <= 390, path
         assert_follows_its_policy(browser)
     browser.open(f"{address}/admin/users/follow/add/")
     browser.run("jQuery = django.jQuery; jQuery('#id_follower').select2('open')")
     wait_until(lambda: "alyssa" in browser.text(".select2-results__options"))
+    assert_follows_its_policy(browser)
+
+
+def test_the_start_page_of_the_admin_follows_the_backlog(browser: Browser, address: str) -> None:
+    sign_in(browser, address)
+    pending = FanOut.objects.count()
+    wait_until(lambda: browser.text("#pending") == str(pending))
+    FanOut.objects.create(kind="deliver", tweet_id=1, author_id=1, attempts=2)
+    wait_until(lambda: browser.text("#pending") == str(pending + 1))
+    assert browser.text("#failing") == "1"
+    assert "0 answer" in browser.text("#workers")
+    wait_until(lambda: "a second" in browser.text("#rate"))
+    assert_follows_its_policy(browser)
+
+
+def test_the_admin_tells_why_alyssa_does_not_see_a_tweet(browser: Browser, address: str) -> None:
+    alyssa = User.objects.get(username="alyssa")
+    followed = Follow.objects.filter(follower=alyssa).latest("id").followed
+    page(alyssa)
+    tweet = Tweet.objects.create(author=followed, message="not delivered yet")
+    sign_in(browser, address)
+    browser.click(".model-user th a")
+    browser.click(f"#result_list [href*='/user/{alyssa.pk}/change']")
+    browser.click("#home-timeline")
+    assert browser.text("#answer").strip() == "The list is believed."
+    browser.fill("#tweet", str(tweet.pk))
+    browser.click("#which-tweet [type=submit]")
+    wait_until(lambda: "its delivery has not begun" in browser.text("#answer"))
+    assert f"user {alyssa.pk} is still to be reached" in browser.text("#about-tweet")
+    deliver_all()
+    browser.click("#which-tweet [type=submit]")
+    wait_until(lambda: "Shown on page 1" in browser.text("#answer"))
+    browser.click("#newest-entries tr:nth-of-type(2) a")
+    wait_until(lambda: str(tweet.pk) not in browser.run("return location.search"))
+    assert "Shown on page 1" in browser.text("#answer")
     assert_follows_its_policy(browser)
 
 

@@ -1,21 +1,37 @@
-"""Real clients: a generated one, curl and httpx. Each signs in, posts, reads and deletes."""
+"""Real clients: two generated ones, curl and httpx. Each signs in, posts, reads and deletes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.site import Site
-from tests.stack import CHECKOUT
+from tests.site import UNLIMITED, Site
+from tests.stack import CHECKOUT, Stack
 
 CREDENTIALS = {"username": "louis", "password": "password of louis"}
 
 
-def test_a_client_generated_from_the_schema(site: Site, tmp_path: Path) -> None:
+@pytest.fixture
+def address(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where people can sign up on the site, and a worker delivers."""
+    server = Stack(
+        tmp_path_factory.mktemp("server"), site.env["DATABASE_URL"], site.env["REDIS_URL"]
+    )
+    server.env |= {name: site.env[name] for name in UNLIMITED}
+    server.start_web(TWIT_OPEN_API="off", TWIT_SIGN_UP="on")
+    server.start_worker("worker")
+    yield server.address
+    server.stop()
+
+
+def test_a_client_generated_from_the_schema(site: Site, address: str, tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("post_hooks: []\n")
     generate = [
         *(str(Path(sys.executable).with_name("openapi-python-client")), "generate"),
@@ -24,10 +40,33 @@ def test_a_client_generated_from_the_schema(site: Site, tmp_path: Path) -> None:
     ]
     subprocess.run(generate, cwd=tmp_path, check=True, capture_output=True)
     shutil.copy(CHECKOUT / "tests/twit/generated_client.py", tmp_path / "walk.py")
-    walk = [sys.executable, "walk.py", site.address]
+    walk = [sys.executable, "walk.py", address]
     walked = subprocess.run(
         walk, cwd=tmp_path, env=site.env, check=True, stdout=subprocess.PIPE, text=True
     )
+    assert walked.stdout == "walked\n"
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm (Debian's nodejs and npm) is missing")
+def test_a_typescript_client_generated_from_the_schema(
+    site: Site, address: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(CHECKOUT / "tests/twit/typescript", tmp_path / "client")
+    binaries = folder / "node_modules/.bin"
+
+    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=folder, env=site.env, check=False, capture_output=True, text=True
+        )
+
+    installed = run("npm", "install")
+    if installed.returncode and "CI" not in os.environ:
+        pytest.skip(f"npm can't install packages here: {installed.stderr}")
+    generate = (binaries / "openapi-typescript", CHECKOUT / "openapi.yml", "--output", "api.d.ts")
+    compiled = [installed, run(*generate), run(binaries / "tsc")]
+    walked = run("node", "walk.js", address)
+    for step in (*compiled, walked):
+        assert step.returncode == 0, step.stdout + step.stderr
     assert walked.stdout == "walked\n"
 
 
@@ -39,7 +78,7 @@ def test_curl(site: Site) -> None:
 
     as_json = ("--json", json.dumps(CREDENTIALS))
     signed_in = curl("/auth/login", *as_json)
-    bearer = ("--header", f"Authorization: Token {signed_in['token']}")
+    bearer = ("--header", f"Authorization: Bearer {signed_in['token']}")
     first = curl("/tweets", *bearer, "--data-urlencode", "message=first & 🌙")
     second = curl("/tweets", *bearer, "--form", "message=second")
     assert first["message"] == "first & 🌙"
@@ -55,7 +94,7 @@ def test_curl(site: Site) -> None:
 def test_httpx(site: Site) -> None:
     with httpx.Client(base_url=site.address, trust_env=False) as client:
         signed_in = client.post("/auth/login", json=CREDENTIALS).raise_for_status().json()
-        client.headers["Authorization"] = f"Token {signed_in['token']}"
+        client.headers["Authorization"] = f"Bearer {signed_in['token']}"
         posted = [
             client.post("/tweets", json={"message": f"{n}"}).raise_for_status().json()
             for n in range(5)

@@ -1,9 +1,10 @@
-"""The clients that docs/api.md shows post, read, and wait when they are told to."""
+"""The clients that docs/api.md shows post, poll, and wait when they are told to."""
 
 import re
 import shutil
 import subprocess
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +30,38 @@ def slow(site: Site, tmp_path: Path) -> Any:
     limited.stop()
 
 
-def test_the_python_client_posts_and_reads_and_waits(site: Site, slow: Stack) -> None:
+def test_the_python_client_posts_and_waits_and_polls(site: Site, slow: Stack) -> None:
     shown: dict[str, Any] = {}
     exec(code("python"), shown)
-    call, token = shown["call"], site.login("eva")
+    token = site.login("eva")
+
+    def post(message: str) -> Any:
+        body = {"message": message}
+        return shown["call"]("POST", f"{slow.address}/tweets", token, json=body).json()
+
     started = time.monotonic()
-    for number in (1, 2):
-        body = {"message": f"post {number}"}
-        posted = call("POST", f"{slow.address}/tweets", token, json=body)
+    posted = [post("first"), post("second")]
     assert time.monotonic() - started > 0.9
-    page = call("GET", f"{slow.address}/tweets/user/{posted.json()['userId']}", token)
-    assert [tweet["message"] for tweet in page.json()[:2]] == ["post 2", "post 1"]
+    polled = shown["poll"](f"{slow.address}/tweets/user/{posted[0]['userId']}", token, 0)
+    found = list(takewhile(lambda tweet: tweet != posted[1], polled))
+    assert found[-1] == posted[0]
+    third = post("third")
+    assert next(polled) == third
 
 
 WALK = """
-import { call, timeline } from "./client.js";
+import { call, poll } from "./client.js";
 const [api, token] = process.argv.slice(2);
-for (const message of ["one", "two"]) {
-  const response = await call("POST", `${api}/tweets`, token, { message });
-  if (response.status !== 201) throw new Error(`${response.status}`);
+const post = async (message) => (await call("POST", `${api}/tweets`, token, { message })).json();
+await post("first");
+const { userId } = await post("second");
+for await (const { message } of poll(`${api}/tweets/user/${userId}`, token, 0)) {
+  console.log(message);
+  if (message === "second") await post("third");
+  if (message === "third") break;
 }
-const tweets = await timeline(api, "2", token);
-console.log(tweets.map((tweet) => tweet.userName).join());
+const refused = await call("POST", `${api}/tweets`, "wrong", {}).catch((error) => error);
+console.log(refused.message);
 """
 
 
@@ -58,7 +69,7 @@ console.log(tweets.map((tweet) => tweet.userName).join());
     not (shutil.which("tsc") and shutil.which("node")),
     reason="node and tsc (Debian's nodejs and node-typescript) are missing",
 )
-def test_the_typescript_client_compiles_strictly_and_posts_and_reads_and_waits(
+def test_the_typescript_client_compiles_strictly_and_posts_and_waits_and_polls(
     site: Site, slow: Stack, tmp_path: Path
 ) -> None:
     (tmp_path / "client.ts").write_text(code("typescript"))
@@ -72,4 +83,5 @@ def test_the_typescript_client_compiles_strictly_and_posts_and_reads_and_waits(
         [*command, site.login("alyssa")], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert time.monotonic() - started > 0.9
-    assert set(walked.stdout.strip().split(",")) <= {"ben", "louis", "eva", "cy", "alyssa"}
+    refused = "Invalid token: unknown, expired or revoked."
+    assert walked.stdout.splitlines()[-4:] == ["first", "second", "third", refused]

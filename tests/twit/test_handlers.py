@@ -40,7 +40,7 @@ def test_a_defect_gets_a_500_in_json_that_tells_nothing(
     def fail(*args: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("tweets.views.Window.from_query", fail)
+    monkeypatch.setattr("api.paging.Window.from_query", fail)
     response = Client(raise_request_exception=False).get("/tweets", headers={"accept": accept})
     assert (response.status_code, response.json()) == (500, {"detail": "Internal server error."})
 

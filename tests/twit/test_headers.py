@@ -1,6 +1,7 @@
 """Who may keep a response, and what its page may do."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils.translation import trans_real
 from rest_framework.test import APIClient
 
 from api.middleware import CONTENT_SECURITY_POLICY
+from api.root import PAGE_SECURITY_POLICY
 from tests.factories import TweetFactory
 from tests.site import Site
 from users.models import User
@@ -86,13 +88,34 @@ def test_every_page_and_nothing_else_has_a_content_security_policy(
     assert answer.get("Content-Security-Policy") == (CONTENT_SECURITY_POLICY if is_page else None)
 
 
-def test_the_policy_allows_no_script_in_a_page_and_no_other_host() -> None:
-    rules = dict(rule.split(" ", 1) for rule in CONTENT_SECURITY_POLICY.split("; "))
+def test_browsers_get_a_page_with_a_policy_of_its_own_and_other_clients_get_json(
+    client: Client, statements: Callable[[], int]
+) -> None:
+    page = client.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+    assert page["Content-Type"].startswith("text/html")
+    assert page["Content-Security-Policy"] == PAGE_SECURITY_POLICY
+    assert "Accept" in page["Vary"]
+    unchanged = {"accept": "text/html", "if-none-match": page["ETag"]}
+    assert client.get("/", headers=unchanged).status_code == 304
+    for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
+        answer = client.get("/", headers=headers)
+        assert answer.json()["isOpen"]
+        assert "Content-Security-Policy" not in answer
+    assert not statements()
+
+
+@pytest.mark.parametrize(
+    ("policy", "inline"),
+    [(CONTENT_SECURITY_POLICY, {"'unsafe-inline'"}), (PAGE_SECURITY_POLICY, set())],
+)
+def test_a_policy_allows_no_script_in_a_page_and_no_other_host(
+    policy: str, inline: set[str]
+) -> None:
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert (rules["default-src"], rules["script-src"]) == ("'none'", "'self'")
     assert (rules["frame-ancestors"], rules["base-uri"]) == ("'none'", "'none'")
-    assert {source for rule in rules.values() for source in rule.split()} == {
-        *("'none'", "'self'", "'unsafe-inline'", "data:")
-    }
+    found = {source for rule in rules.values() for source in rule.split()}
+    assert found == {"'none'", "'self'", "data:"} | inline
 
 
 @pytest.mark.parametrize("key", ["\0aaaaaaaa", "'; --", "ééééééééé"])

@@ -15,7 +15,7 @@ from knox.models import AuthToken
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from backends import valkey
+from backends.servers import server
 from tests.site import Site
 from tests.stack import CHECKOUT, Stack
 from tests.valkey import client
@@ -31,7 +31,7 @@ def limits(settings: Settings) -> dict[str, Any]:
 
 def bearer(user: User) -> dict[str, str]:
     """Return the headers of a request with a new token."""
-    return {"authorization": f"Token {issue(user, timedelta(days=1))[1]}"}
+    return {"authorization": f"Bearer {issue(user, timedelta(days=1))[1]}"}
 
 
 def post(api: APIClient, user: User, **extra: Any) -> Any:
@@ -55,10 +55,25 @@ def test_a_request_over_the_limit_gets_a_429_with_retry_after(
 
 
 @pytest.mark.django_db
+def test_the_headers_of_the_draft_tell_the_policy_and_what_is_left(
+    api: APIClient, ben: User, limits: dict[str, Any]
+) -> None:
+    answers = [post(api, ben) for _ in range(4)]
+    assert {answer["RateLimit-Policy"] for answer in answers} == {'"posts";q=3;w=60'}
+    left = [re.fullmatch(r'"posts";r=(\d);t=(59|60)', answer["RateLimit"]) for answer in answers]
+    assert [found and found[1] for found in left] == ["2", "1", "0", "0"]
+    assert api.get("/tweets")["RateLimit-Policy"] == '"requests";q=5;w=600'
+
+
+@pytest.mark.django_db
 def test_a_304_has_the_rate_limit_headers(api: APIClient, limits: dict[str, Any]) -> None:
     known = {"if-none-match": api.get("/tweets")["ETag"]}
     again = api.get("/tweets", headers=known)
     assert (again.status_code, again["X-RateLimit-Remaining"]) == (304, "3")
+    assert (again["RateLimit-Policy"], again["RateLimit"][:14]) == (
+        '"requests";q=5;w=600',
+        '"requests";r=3',
+    )
 
 
 @pytest.mark.django_db
@@ -126,15 +141,15 @@ def test_invalid_tokens_are_refused_beyond_the_limit_without_asking_postgres(
 ) -> None:
     settings.TWIT_OPEN_API = False
     invalid = ["0" * 64, "1" * 64, "no token", "", "2" * 64, "3" * 64, "", "no token"]
-    answers = [api.get("/tweets", headers={"authorization": f"Token {t}"}) for t in invalid]
+    answers = [api.get("/tweets", headers={"authorization": f"Bearer {t}"}) for t in invalid]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 3
     statements()
-    refused = api.post("/tweets", headers={"authorization": "Token " + "4" * 64})
+    refused = api.post("/tweets", headers={"authorization": "Bearer " + "4" * 64})
     assert (refused.status_code, statements()) == (429, 0)
     assert 595 < int(refused["Retry-After"]) <= 600
     assert refused["X-RateLimit-Remaining"] == "0"
     assert list(refused.json()) == ["detail"]
-    elsewhere = {"authorization": "Token " + "4" * 64}
+    elsewhere = {"authorization": "Bearer " + "4" * 64}
     assert api.get("/tweets", headers=elsewhere, REMOTE_ADDR="192.0.2.1").status_code == 401
 
 
@@ -171,7 +186,7 @@ def test_invalid_tokens_lock_nobody_else_at_the_address_out(
     headers = bearer(ben)
     assert api.get("/tweets", headers=headers).status_code == 200
     for _ in range(6):
-        refused = api.get("/tweets", headers={"authorization": "Token invalid"})
+        refused = api.get("/tweets", headers={"authorization": "Bearer invalid"})
     assert refused.status_code == 429
     assert api.get("/tweets", headers=headers).status_code == 200
 
@@ -182,7 +197,7 @@ def test_invalid_tokens_are_accepted_for_checking_again_when_the_window_ends(
 ) -> None:
     settings.TWIT_OPEN_API = False
     settings.TWIT_LIMITS = {"requests": (1, 1)}
-    invalid = {"authorization": "Token invalid"}
+    invalid = {"authorization": "Bearer invalid"}
     assert [api.get("/tweets", headers=invalid).status_code for _ in range(2)] == [401, 429]
     time.sleep(1.1)
     assert api.get("/tweets", headers=invalid).status_code == 401
@@ -198,7 +213,7 @@ def test_a_request_with_a_valid_token_takes_one_round_trip_to_redis(
 ) -> None:
     settings.TWIT_OPEN_API = False
     for _ in range(6):
-        api.get("/tweets", headers={"authorization": "Token invalid"})
+        api.get("/tweets", headers={"authorization": "Bearer invalid"})
     headers = bearer(ben) | {"x-forwarded-for": "192.0.2.1"}
     redis_round_trips()
     assert api.get("/tweets", headers=headers, REMOTE_ADDR="192.0.2.1").status_code == 200
@@ -233,7 +248,7 @@ def test_the_documented_check_of_twit_proxies_tells_a_wrong_number(
 def test_without_redis_nothing_is_limited(
     api: APIClient, ben: User, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey.server().breaker, "lets_through", lambda: False)
+    monkeypatch.setattr(server("REDIS_URL").breaker, "lets_through", lambda: False)
     answers = [post(api, ben) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [201] * 5
     assert "X-RateLimit-Limit" not in answers[0]
@@ -264,14 +279,14 @@ def test_a_users_limit_applies_across_addresses(site: Site) -> None:
         answers = [
             client.get(
                 "/tweets?limit=1",
-                headers={"Authorization": f"Token {token}", "X-Forwarded-For": f"192.0.2.{n}"},
+                headers={"Authorization": f"Bearer {token}", "X-Forwarded-For": f"192.0.2.{n}"},
             )
             for n in range(3)
         ]
         remaining = [int(answer.headers["X-RateLimit-Remaining"]) for answer in answers]
         assert remaining == [899, 898, 897]
         posted = client.post(
-            "/tweets", json={"message": "hi"}, headers={"Authorization": f"Token {token}"}
+            "/tweets", json={"message": "hi"}, headers={"Authorization": f"Bearer {token}"}
         )
         assert posted.headers["X-RateLimit-Limit"] == "300"
         anonymous = [

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.test import override_settings
+from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from tests.factories import TweetFactory
@@ -86,6 +86,25 @@ def test_trusted_origins_may_post(
     headers = {"origin": origin, "sec-fetch-site": "cross-site"}
     with override_settings(CSRF_TRUSTED_ORIGINS=[setting]):
         assert post(api, ben, headers).status_code == (201 if is_accepted else 403)
+
+
+@pytest.mark.django_db
+def test_origins_of_cors_may_post_without_being_named_twice(api: APIClient, ben: User) -> None:
+    headers = {"origin": "https://app.example", "sec-fetch-site": "cross-site"}
+    with override_settings(CORS_ALLOWED_ORIGINS=["https://app.example"]):
+        assert post(api, ben, headers).status_code == 201
+        assert post(api, ben, headers | {"origin": "https://b.app.example"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_origins_of_cors_may_not_use_the_admins_forms() -> None:
+    strict = Client(enforce_csrf_checks=True)
+    token = strict.get("/admin/login/").cookies["csrftoken"].value
+    form = {"username": "ben", "password": "x", "csrfmiddlewaretoken": token}
+    with override_settings(CORS_ALLOWED_ORIGINS=["https://app.example"]):
+        foreign = strict.post("/admin/login/", form, headers={"origin": "https://app.example"})
+        own = strict.post("/admin/login/", form, headers={"origin": "http://testserver"})
+    assert (foreign.status_code, own.status_code) == (403, 200)
 
 
 @pytest.mark.django_db

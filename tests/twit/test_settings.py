@@ -12,6 +12,7 @@ PRODUCTION = {
     "DATABASE_URL": os.environ["DATABASE_URL"],
     "REDIS_URL": os.environ["REDIS_URL"],
     "ALLOWED_HOSTS": "twit.example",
+    "TWIT_HSTS_SECONDS": "3600",
     "PATH": os.environ["PATH"],
 }
 
@@ -78,7 +79,7 @@ def test_a_web_server_warns_of_redirects_without_end_behind_a_proxy() -> None:
         ("TWIT_HTTPS", "off", 0),
     ):
         env = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "twit.settings", name: value}
-        code = "from twit.web.__main__ import warn_of_endless_redirects as warn; warn()"
+        code = "from twit.web.server import warn_of_endless_redirects as warn; warn()"
         printed = run("-c", code, **env).stderr
         assert printed.count("set TWIT_PROXIES to the number of proxies") == warns
 

@@ -49,8 +49,8 @@ def test_a_posted_tweet_is_delivered_and_a_deleted_tweet_is_removed(stack: Stack
 def test_two_workers_share_the_work_and_one_continues_alone(stack: Stack) -> None:
     call_command("loaddata", "demo", verbosity=0)
     rebuild(2)
-    stack.start_worker("one")
-    stack.start_worker("two")
+    for name in ("one", "two"):
+        stack.start_worker(name, env={"TWIT_LOG_LEVEL": "DEBUG"})  # it logs its tasks
 
     def post(count: int) -> set[int]:
         tweets = [Tweet.objects.create(author_id=1, message=f"{n}") for n in range(count)]
@@ -58,7 +58,9 @@ def test_two_workers_share_the_work_and_one_continues_alone(stack: Stack) -> Non
 
     posted = post(40)
     wait_until(lambda: posted <= set(listed(2)))
-    done = Counter({name: stack.log(name).count("timelines.fan_out[") for name in ("one", "two")})
+    done = Counter(
+        {name: stack.log(name).count("Task timelines.fan_out[") for name in ("one", "two")}
+    )
     assert all(done.values()), done
     command = [sys.executable, "-m", "celery", "-A", "twit", "inspect", "registered"]
     registered = subprocess.run(

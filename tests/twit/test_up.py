@@ -6,15 +6,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import redis
 
 from tests.stack import CHECKOUT, wait_until
 from tests.up import ENV, READY, kill, processes_in, python, stop, up
-from twit.local import postgres
+from twit.local import files, postgres, valkey
 from twit.local.net import free_port
 
 
@@ -25,9 +30,10 @@ def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     arrivals = re.findall(r"in (\w+)'s home timeline after \d+ ms", printed)
     assert sorted(arrivals) == ["alyssa", "eva", "louis"]
     api = f"http://127.0.0.1:{port}/tweets"
-    assert f"API    {api}" in printed
+    assert f"Twit is up.\n  Page     http://127.0.0.1:{port}/\n  API      {api}\n" in printed
     tweets = httpx.get(api).json()
 
+    assert_silent(checkout, seconds=3)
     second, output = up(checkout)
     second.communicate()
     assert second.returncode == 1
@@ -48,6 +54,105 @@ def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     assert READY in printed, printed
     assert httpx.get(f"{api}?limit=200").json()[1:] == tweets  # the second demo posted one more
     stop(process, checkout, signal.SIGTERM)
+
+
+def assert_silent(checkout: Path, seconds: float) -> None:
+    """Check that no log grows while nobody uses the service, although workers sweep."""
+
+    def sizes() -> dict[str, int]:
+        return {log.name: log.stat().st_size for log in (checkout / ".twit/logs").iterdir()}
+
+    time.sleep(0.5)  # the wake-up of the demo tweet
+    before = sizes()
+    time.sleep(seconds)
+    assert sizes() == before
+
+
+def test_a_database_that_it_did_not_fill_gets_no_tweet_and_keeps_its_admin(
+    checkout: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"password": "secret", "log": tmp_path / "log", "durable": False}
+    folder = Path(tempfile.mkdtemp(prefix="twit-postgres-"))  # any account can enter /tmp
+    folder.chmod(0o755)
+    server, url = postgres.start(folder / "home", **options)
+    given = ENV | {"DATABASE_URL": url, "REDIS_URL": os.environ["REDIS_URL"], "SECRET_KEY": "x"}
+    try:
+        for command in ("migrate", "loaddata demo", "create_user admin --no-password"):
+            ran = [sys.executable, "manage.py", *command.split()]
+            subprocess.run(ran, cwd=checkout, env=given, check=True, capture_output=True)
+        process, printed = up(checkout, TWIT_PORT=str(free_port()), DATABASE_URL=url)
+        assert READY in printed, printed
+        assert "home timeline after" not in printed
+        assert "(one of your superusers)" in printed
+        stop(process, checkout, signal.SIGINT)
+        with psycopg.connect(url) as connection:
+            count = connection.execute("SELECT count(*), max(id) FROM tweets_tweet").fetchone()
+        assert count == (8, 8)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def is_written(log: Path, line: str) -> bool:
+    return log.read_text().endswith(f"{line}\n")
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_long_log_begins_again_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    monkeypatch.setattr(files, "LOG_BYTES", 100)
+    log = tmp_path / "web.log"
+    if is_full:
+        (tmp_path / "web.log.1").mkdir()  # nothing can be kept there
+    program = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=output, text=True
+        ) as child,
+    ):
+        assert child.stdin
+        for line in ("x" * 60, "y" * 60, "z" * 60):
+            child.stdin.write(f"{line}\n")
+            child.stdin.flush()
+            wait_until(partial(is_written, log, line))
+            files.bound_log(log)
+    assert log.read_text() == "z" * 60 + "\n"
+    if not is_full:
+        assert (tmp_path / "web.log.1").read_text() == "x" * 60 + "\n" + "y" * 60 + "\n"
+
+
+def test_three_valkeys_form_a_cluster(checkout: Path) -> None:
+    process, printed = up(checkout, TWIT_PORT=str(free_port()), TWIT_VALKEYS="3")
+    assert READY in printed, printed
+    assert len(re.findall(r"^Valkey \d of 3 \.+ ready", printed, re.MULTILINE)) == 3
+    assert len(re.findall(r"in \w+'s home timeline after \d+ ms", printed)) == 3
+    kill(checkout, "valkey-server", "[cluster]")  # all three
+    log = checkout / ".twit/logs/worker.log"
+    admitted = log.read_text().count("is admitted")
+    wait_until(lambda: log.read_text().count("is admitted") >= admitted + 3)
+    stop(process, checkout, signal.SIGINT)
+
+
+def test_a_cluster_that_restarts_at_other_ports_keeps_its_data(tmp_path: Path) -> None:
+    for start in ("first", "second"):
+        nodes = [
+            valkey.start(
+                tmp_path / str(number),
+                password="secret",
+                log=tmp_path / "log",
+                config=valkey.of_a_node(),
+            )
+            for number in range(3)
+        ]
+        valkey.join([url for _, url in nodes])
+        with redis.RedisCluster.from_url(nodes[0][1], protocol=2) as client:
+            if start == "first":
+                client.mset_nonatomic({str(number): "kept" for number in range(100)})
+            assert client.mget_nonatomic(map(str, range(100))) == [b"kept"] * 100
+        for child, _ in nodes:
+            child.stop()
 
 
 def test_a_part_that_fails_is_reported_with_its_log_and_all_processes_stop(checkout: Path) -> None:

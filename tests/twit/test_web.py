@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from users.models import User
 
 # A server that loses patience soon.
 HASTY = """
-from twit.web import __main__ as web
-web.KEEP_ALIVE_SECONDS, web.UNREAD_MILLISECONDS = 1, 1000
+from twit.web import server as web
+web.KEEP_ALIVE_SECONDS, web.UNREAD_SECONDS = 1, 1
 web.main()
 """
 
@@ -98,8 +98,8 @@ def test_forwarded_headers_are_not_believed(stack: Stack) -> None:
 
 def test_headers_with_underscores_are_dropped(site: Site) -> None:
     with Raw(site.address) as connection:
-        assert connection.get("/tweets/1", "If_None_Match: *").reply().status == 200
-        assert connection.get("/tweets/1", "If-None-Match: *").reply().status == 304
+        assert connection.get("/tweets?limit=1", "If_None_Match: *").reply().status == 200
+        assert connection.get("/tweets?limit=1", "If-None-Match: *").reply().status == 304
         refused = connection.get("/tweets/followed/1", f"AUTHORIZATION_: {site.login('ben')}")
         assert refused.reply().status == 401
 
@@ -158,7 +158,7 @@ def test_an_invalid_request_gets_a_400_in_json(site: Site, request_: str) -> Non
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
 def test_an_upgrade_is_ignored_and_the_body_is_read(site: Site, protocol: str) -> None:
     """Java's HttpClient asks for HTTP/2 in this way."""
-    token = f"Authorization: Token {site.login('ben')}"
+    token = f"Authorization: Bearer {site.login('ben')}"
     ask = (f"Upgrade: {protocol}", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAA")
     with Raw(site.address) as connection:
         for _ in range(2):
@@ -166,7 +166,7 @@ def test_an_upgrade_is_ignored_and_the_body_is_read(site: Site, protocol: str) -
             assert (posted.status, posted.body["message"]) == (201, "upgrade")
         # In one packet, as many as a connection may hold.
         connection.send(
-            b"GET /tweets/1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"GET /tweets?limit=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
             b"Upgrade: h2c\r\n\r\n" * 500
         )
         assert {connection.reply().status for _ in range(500)} == {200}
@@ -174,14 +174,16 @@ def test_an_upgrade_is_ignored_and_the_body_is_read(site: Site, protocol: str) -
 
 def test_pipelined_requests_are_answered_in_order(site: Site) -> None:
     with Raw(site.address) as connection:
-        for tweet_id in (1, 999_999, 2):
-            connection.get(f"/tweets/{tweet_id}")
+        for path in ("/tweets", "/tweets/999999999", "/"):
+            connection.get(path)
         assert [connection.reply().status for _ in range(3)] == [200, 404, 200]
 
 
 def test_a_flood_of_pipelined_requests_ends_the_connection(site: Site) -> None:
     with Raw(site.address) as connection:
-        connection.send(b"GET /tweets/1 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3 * MAX_PIPELINED)
+        connection.send(
+            b"GET /tweets?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3 * MAX_PIPELINED
+        )
         statuses: list[int] = []
         with pytest.raises(OSError):  # the server has closed the connection
             while True:
@@ -189,44 +191,65 @@ def test_a_flood_of_pipelined_requests_ends_the_connection(site: Site) -> None:
     assert len(statuses) < MAX_PIPELINED
 
 
-def test_a_request_that_waits_too_long_for_a_thread_gets_a_503() -> None:
-    def slow(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        time.sleep(WAIT_SECONDS / 2)
+def serve_all(paths: Sequence[str], waiting: str) -> list[tuple[str, int]]:
+    """Serve requests for the paths at once, of which those for `waiting` take half the limit.
+
+    Return paths and status codes in the order of the responses.
+    """
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == waiting:
+            time.sleep(WAIT_SECONDS / 2)
         start_response("200 OK", [])
         return [b""]
 
-    async def serve_all(count: int) -> list[int]:
-        shell = Shell(slow)
+    shell, statuses = Shell(application), list[tuple[str, int]]()
 
-        async def serve() -> int:
-            sent: list[dict[str, Any]] = []
+    async def serve(path: str) -> None:
+        async def receive() -> Any:
+            raise AssertionError
 
-            async def receive() -> Any:
-                raise AssertionError
+        async def send(message: Any) -> None:
+            if "status" in message:
+                statuses.append((path, message["status"]))
 
-            async def send(message: Any) -> None:
-                sent.append(message)
+        try:
+            await shell(a_scope(path), receive, send)
+        except Refused as refused:
+            statuses.append((path, refused.response.status))
 
-            try:
-                await shell(a_scope(), receive, send)
-            except Refused as refused:
-                return refused.response.status
-            return int(sent[0]["status"])
+    async def serve_each() -> None:
+        await asyncio.gather(*map(serve, paths))
 
-        return await asyncio.gather(*(serve() for _ in range(count)))
-
-    statuses = asyncio.run(serve_all(5 * THREADS))
-    assert statuses[: 2 * THREADS] == [200] * 2 * THREADS
-    assert statuses[-THREADS:] == [503] * THREADS
+    asyncio.run(serve_each())
+    return statuses
 
 
-def a_scope() -> Any:
+def test_a_request_that_waits_too_long_for_a_thread_gets_a_503() -> None:
+    statuses = [status for _, status in serve_all(["/"] * 5 * THREADS, waiting="/")]
+    assert 2 * THREADS <= statuses.count(200) <= 4 * THREADS
+    assert statuses.count(503) == 5 * THREADS - statuses.count(200)
+
+
+def test_many_probes_at_once_hold_up_nothing_else() -> None:
+    """The readiness probe waits for Postgres, if that is frozen."""
+    many = ["/readyz"] * 2 * MAX_WAITING
+    statuses = serve_all([*many, "/livez", "/"], waiting="/readyz")
+    others = many[: -MAX_WAITING - 1]
+    assert statuses[: len(others)] == [(path, 503) for path in others]  # too many wait
+    assert {*statuses[len(others) :][:2]} == {("/livez", 200), ("/", 200)}
+    late = statuses[len(others) + 2 :]
+    assert late[:2] == [("/readyz", 200)] * 2
+    assert late[-1] == ("/readyz", 503)
+
+
+def a_scope(path: str) -> Any:
     """Return the scope of a GET."""
     return {
         "type": "http",
         "method": "GET",
-        "path": "/",
-        "raw_path": b"/",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "http_version": "1.1",
         "scheme": "http",
@@ -260,7 +283,7 @@ def test_headers_that_are_too_long_get_a_431(site: Site) -> None:
 
 def test_slow_headers_end_the_connection(site: Site) -> None:
     with Raw(site.address) as connection:
-        assert connection.get("/tweets/1").reply().status == 200
+        assert connection.get("/tweets?limit=1").reply().status == 200
         connection.send(b"GET /tweets HTTP/1.1\r\nX-Slow: ")
         started = time.monotonic()
         with pytest.raises(OSError):
@@ -295,7 +318,7 @@ def test_a_silent_connection_is_closed(hasty: str) -> None:
     with Raw(hasty) as silent:
         assert silent.is_closed()
     with Raw(hasty) as idle:
-        assert idle.get("/tweets/1").reply().status == 200
+        assert idle.get("/tweets?limit=1").reply().status == 200
         assert idle.is_closed()
 
 
@@ -368,7 +391,9 @@ def test_the_access_log_has_a_line_for_each_request(stack: Stack) -> None:
     wait_until(lambda: "limit=7" in stack.log("web"))
     [line] = [line for line in stack.log("web").splitlines() if "limit=7" in line]
     assert re.fullmatch(
-        r'\S+ \S+ INFO uvicorn.access: 127.0.0.1:\d+ - "GET /tweets\?limit=7 HTTP/1.1" 200', line
+        r"\S+ \S+ INFO twit.requests request=\w+: "
+        r'127.0.0.1 "GET /tweets\?limit=7" 200, 2 bytes, 0.\d+ s',
+        line,
     )
 
 

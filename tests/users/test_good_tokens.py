@@ -18,7 +18,7 @@ def _asks_for_tokens(settings: Settings) -> None:
 
 
 def status(api: APIClient, secret: str) -> int:
-    return api.get("/tweets", headers={"authorization": f"Token {secret}"}).status_code
+    return api.get("/tweets", headers={"authorization": f"Bearer {secret}"}).status_code
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_token_is_good_until_its_expiry_if_it_has_one(
 def test_a_token_belongs_to_one_user(api: APIClient, ben: User, alyssa: User) -> None:
     secrets = [AuthToken.objects.create(user)[1] for user in (ben, alyssa)]
     for user, secret in zip((ben, alyssa), secrets, strict=True):
-        headers = {"authorization": f"Token {secret}"}
+        headers = {"authorization": f"Bearer {secret}"}
         posted = api.post("/tweets", {"message": "hi"}, headers=headers)
         assert posted.json()["userId"] == str(user.pk)
 

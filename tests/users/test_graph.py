@@ -1,4 +1,4 @@
-"""Bulk loading of follow graphs, and the two commands for it."""
+"""Bulk loading of follow graphs, and import_follows."""
 
 import gzip
 import io
@@ -219,13 +219,29 @@ def test_a_generated_graph_is_reproducible_and_has_the_requested_mean() -> None:
     assert most > 20 * 12
 
 
-def test_generate_graph_creates_the_requested_users() -> None:
-    assert run("generate_graph", "--users", "50", "--mean-follows", "2").startswith("50 new users")
-    assert User.objects.count() == 50
-    assert Follow.objects.exists()
+@pytest.mark.parametrize("command", ["import_follows", "generate_graph"])
+def test_a_graph_does_not_collide_with_users_that_no_graph_has_brought(
+    tmp_path: Path, command: str
+) -> None:
+    UserFactory.create(pk=2, username="alyssa")
+    file = tmp_path / "edges"
+    file.write_text("1 2\n3 2\n")
+    arguments = [str(file)] if command == "import_follows" else ["--users=4", "--mean-follows=1"]
+    with pytest.raises(CommandError, match=r"no graph created: 2 \(alyssa\); --offset"):
+        run(command, *arguments)
+    assert User.objects.count() == 1
+    for _ in range(2):  # the second time its own users are there
+        run(command, *arguments, "--offset", "10")
+    assert not Follow.objects.filter(followed_id=2).exists()
+    assert User.objects.filter(pk__in=(11, 13), username__in=("user11", "user13")).count() == 2
+    run(command, *arguments, "--merge")
+    assert User.objects.get(pk=2).username == "alyssa"
 
 
-@pytest.mark.parametrize("arguments", [["--users", "0"], ["--mean-follows", "-1"]])
-def test_generate_graph_rejects_an_impossible_number(arguments: list[str]) -> None:
-    with pytest.raises(CommandError, match=arguments[0]):
-        run("generate_graph", *arguments)
+@pytest.mark.parametrize("offset", ["-1", str(MAX_ID)])
+def test_an_impossible_offset_is_refused(tmp_path: Path, offset: str) -> None:
+    file = tmp_path / "edges"
+    file.write_text("1 2\n")
+    with pytest.raises(CommandError, match=rf"--offset|{MAX_ID} is not a user id"):
+        run("import_follows", str(file), f"--offset={offset}")
+    assert not User.objects.exists()

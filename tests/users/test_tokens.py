@@ -40,9 +40,20 @@ def login(username: str, password: str) -> tuple[int, str]:
 
 
 def is_valid(token: str) -> bool:
-    response = APIClient().get("/tweets", headers={"authorization": f"Token {token}"})
+    response = APIClient().get("/tweets", headers={"authorization": f"Bearer {token}"})
     assert response.status_code in (200, 401)
     return response.status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("scheme", "status"), [("Bearer", 204), ("bearer", 204), ("Token", 204), ("Basic", 401)]
+)
+def test_a_token_is_sent_as_a_bearer_token_or_in_the_older_scheme(
+    account: User, scheme: str, status: int
+) -> None:
+    credentials = {"authorization": f"{scheme} {issue(account, DAY)[1]}"}
+    assert APIClient().post("/auth/logout", headers=credentials).status_code == status
 
 
 @pytest.mark.django_db

@@ -1,14 +1,16 @@
 """Claims: which rows of the outbox a round works on, and for which followers."""
 
+import time
 from typing import NamedTuple
 
 from psycopg import RawCursor
 from psycopg.rows import TupleRow
 
 from api.fields import MAX_ID
+from backends.slots import Slots
 from timelines.delivery import front
-from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change
 from timelines.models import FanOut
 
 # Ranges per round. A round takes few of them, so that other workers find some too.
@@ -19,8 +21,12 @@ WHOLE_FOLLOWERS = 16_384
 RANGE_FOLLOWERS = 8_192
 
 # For the transaction. A plan that was made and kept while the outbox was empty would scan the whole
-# table, which takes seconds once the outbox is full.
-ALWAYS_BY_INDEX = "SET LOCAL enable_seqscan = off"
+# table, which takes seconds once the outbox is full. The commit does not wait for the disk: if
+# Postgres crashes just afterwards, the rows are back, and delivering them again is harmless.
+SETTINGS = """
+    SELECT set_config('enable_seqscan', 'off', true),
+        set_config('synchronous_commit', 'off', true)
+"""
 
 # The row that has been due longest comes first. A row waits for earlier turns of its tweet: a
 # retraction never overtakes a part of the delivery, and if an id is reused, the new delivery never
@@ -49,13 +55,13 @@ CLAIM = f"""
     ), share AS (
         SELECT $2 / greatest(1, count(*)) AS size FROM claimed
     )
-    SELECT id, kind, tweet_id, author_id, after_follower_id, up_to_follower_id, attempts,
-    batch.size, ARRAY(
+    SELECT id, kind, tweet_id, author_id, after_follower_id, up_to_follower_id,
+    first_slot, last_slot, attempts, batch.size, ARRAY(
         SELECT follower_id FROM users_follow
         WHERE followed_id = claimed.author_id
         AND follower_id > claimed.after_follower_id AND follower_id <= claimed.up_to_follower_id
         ORDER BY follower_id LIMIT batch.size
-    )
+    ), extract(epoch FROM clock_timestamp() - created_at)::float
     FROM share, claimed
     CROSS JOIN LATERAL (
         -- Searching a list takes about four times as long as pushing onto it.
@@ -68,7 +74,10 @@ CLAIM = f"""
 
 
 class Claim(NamedTuple):
-    """One claimed row with its next batch of followers, ascending, at most `size`."""
+    """One claimed row with its next batch of followers, ascending, at most `size`.
+
+    A row for some slots is only for those followers in the batch whose lists are in these slots.
+    """
 
     id: int
     kind: str
@@ -76,9 +85,12 @@ class Claim(NamedTuple):
     author_id: int
     after_follower_id: int
     up_to_follower_id: int
+    first_slot: int
+    last_slot: int
     attempts: int
     size: int
     follower_ids: list[int]
+    created: float  # when the row was inserted, by the clock of time.perf_counter()
 
     @property
     def is_range(self) -> bool:
@@ -93,8 +105,12 @@ class Claim(NamedTuple):
     @property
     def change(self) -> Change:
         """The change to the lists of this batch."""
-        entry = Entry(self.tweet_id, self.author_id)
-        return Change(entry, self.follower_ids, self.kind == FanOut.Kind.RETRACT)
+        return Change(
+            Entry(self.tweet_id, self.author_id),
+            self.follower_ids,
+            is_retraction=self.kind == FanOut.Kind.RETRACT,
+            slots=Slots(self.first_slot, self.last_slot),
+        )
 
 
 def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]:
@@ -103,6 +119,7 @@ def claim(cursor: RawCursor[TupleRow], rows: int, followers: int) -> list[Claim]
     `rows` is the maximum number of fan-outs that were not split. Up to RANGE_ROWS ranges are
     claimed in addition.
     """
-    cursor.execute(ALWAYS_BY_INDEX)
+    cursor.execute(SETTINGS)
     cursor.execute(CLAIM, [rows, followers, front.start(cursor)])
-    return [Claim(*row) for row in cursor.fetchall()]
+    now = time.perf_counter()
+    return [Claim._make((*row, now - seconds)) for *row, seconds in cursor.fetchall()]

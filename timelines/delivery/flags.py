@@ -1,4 +1,4 @@
-"""Flags: slow deliveries. Until 5 s after they are done, pages show their tweets."""
+"""Flags: slow deliveries. Pages show their tweets until 5 s after they are done."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 from api.fields import MAX_ID
 from backends.postgres import binary_cursor
 from timelines.delivery import front
-from timelines.delivery.claims import ALWAYS_BY_INDEX, Claim
+from timelines.delivery.claims import SETTINGS, Claim
 from timelines.models import FanOut, Flag
 
 LATE_SECONDS = 1  # after its tweet was stored, a pending delivery is late
@@ -21,7 +21,7 @@ _FIRST = f"""(
     WHERE {{which}} AND next_attempt_at >= $1
     ORDER BY next_attempt_at, id LIMIT {LOOKED_AT}
 )"""  # noqa: S608 (joined from constants)
-# $1: tweets with many followers to go, $2: others, which leave some flags for the former. The
+# $1: tweets with many followers left, $2: others, which leave MOST_RESERVED flags to those. The
 # author is the tweet's own: it may have changed since the delivery was queued. If a flag is done,
 # it is raised again. This happens if the id was reused or the author changed. All rows are locked
 # in the order of their ids.
@@ -53,7 +53,7 @@ LATE = f"""
     ) IS DISTINCT FROM (SELECT author_id FROM tweets_tweet WHERE id = row.tweet_id)
     LIMIT {Flag.MOST}
 """  # noqa: S608
-# DONE and CLEAR skip rows that are locked, so that they wait for nobody.
+# DONE and CLEAR skip rows that are locked, so that they never wait.
 # A time after the delivery's true end is safe: the flag then stays up a little longer.
 DONE = """
     UPDATE timelines_flag SET done_at = clock_timestamp()
@@ -100,12 +100,12 @@ def raise_after_failure(claims: Sequence[Claim]) -> None:
 def sweep() -> None:
     """Flag deliveries that are late, and take down the flags of those that are done."""
     with transaction.atomic(), binary_cursor() as cursor:
-        cursor.execute(ALWAYS_BY_INDEX)
+        cursor.execute(SETTINGS)
         cursor.execute(DONE)
         cursor.execute(CLEAR)
     with transaction.atomic(), binary_cursor() as cursor:
         if cursor.execute(LOCK).fetchone() == (True,):
-            cursor.execute(ALWAYS_BY_INDEX)
+            cursor.execute(SETTINGS)
             cursor.execute(LATE, [front.start(cursor)])
             _raise(cursor, [], [tweet_id for (tweet_id,) in cursor.fetchall()])
 

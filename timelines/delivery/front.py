@@ -63,7 +63,7 @@ class Front:
         self._look_at = self._full_look_at = 0.0  # monotonic times
 
     def look(self, cursor: RawCursor[TupleRow]) -> None:
-        """Move the front up, or back to a row that a full look finds, once in LOOK_SECONDS."""
+        """Every LOOK_SECONDS, move the front up, or back to a row that a full look finds."""
         now = time.monotonic()
         if now < self._look_at:
             return

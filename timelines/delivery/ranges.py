@@ -1,6 +1,7 @@
 """Ranges: a long fan-out is split by follower ids, so that all workers share it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from psycopg import RawCursor
@@ -11,7 +12,8 @@ from timelines.delivery.claims import Claim
 
 # A fan-out is long if more followers than this are left after its first round.
 LONG_FOLLOWERS = 10_000
-# A range gets about this many followers, unless there are COUNTED_FOLLOWERS or more.
+# A range gets at most about this many followers, unless there are COUNTED_FOLLOWERS or more. These
+# are two rounds: a third one would be short, and cost as much of Postgres as a full one.
 FOLLOWERS_PER_RANGE = 16_384
 MOST_RANGES = 64
 # A round counts this many followers, which takes 25 ms; several long fan-outs share them. If all of
@@ -51,9 +53,11 @@ REST = f"""
 # $1: the split row's id, $2 and $3: the new ranges' bounds.
 ADD = """
     INSERT INTO timelines_fanout (
-        kind, tweet_id, author_id, turn, created_at, after_follower_id, up_to_follower_id
+        kind, tweet_id, author_id, turn, created_at, first_slot, last_slot,
+        after_follower_id, up_to_follower_id
     )
-    SELECT kind, tweet_id, author_id, turn, created_at, range.after, range.up_to
+    SELECT kind, tweet_id, author_id, turn, created_at, first_slot, last_slot,
+        range.after, range.up_to
     FROM timelines_fanout AS row, unnest($2::bigint[], $3::bigint[]) AS range (after, up_to)
     WHERE row.id = $1
 """
@@ -74,7 +78,7 @@ class Rest(NamedTuple):
         low, high = self.claim.follower_ids[-1], self.highest_follower_id
         count = MOST_RANGES
         if self.followers < COUNTED_FOLLOWERS:
-            count = max(2, self.followers // FOLLOWERS_PER_RANGE)
+            count = max(2, ceil(self.followers / FOLLOWERS_PER_RANGE))
         return [low + (high - low) * number // count for number in range(1, count + 1)]
 
 

@@ -1,11 +1,12 @@
 """Sweeps: each worker process looks at the outbox by itself, even if its broker fails.
 
 They find the rows that no wake-up led to: SQL bypassed Django, the broker was down, or a worker
-was killed. They also flag late deliveries, and take down flags.
+was killed. They also admit servers, flag late deliveries, and take down flags.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,10 +15,12 @@ from typing import Any
 from django.db import Error, close_old_connections, connections
 
 from backends.valkey import Unavailable
-from timelines.delivery import flags, rounds
+from timelines.delivery import admitting, flags, rounds
 from timelines.delivery.tasks import SHARE_SECONDS
+from timelines.signs import sweep_of_this_host
 
 SWEEP_SECONDS = 1.0
+SEEN_SECONDS = 5.0  # between records that this host's workers sweep
 RETRY_SECONDS = 0.5  # after a sweep that failed, for instance on a connection that was lost
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ class Sweeper:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._seen_at = -SEEN_SECONDS  # on the monotonic clock
 
     def start(self) -> None:
         self._thread.start()
@@ -44,10 +48,21 @@ class Sweeper:
             pause = RETRY_SECONDS
             with _logged():
                 close_old_connections()
+                admitting.sweep()
+            with _logged():
                 pause = 0 if rounds.drain(SHARE_SECONDS) else SWEEP_SECONDS
+                self._record()
             with _logged():  # deliveries don't depend on flags
                 flags.sweep()
+            rounds.tally.flush()
         connections.close_all()
+
+    def _record(self) -> None:
+        """Record now and then that this host's workers sweep. `manage.py check_worker` reads it."""
+        now = time.monotonic()
+        if now - self._seen_at >= SEEN_SECONDS:
+            admitting.see(sweep_of_this_host())
+            self._seen_at = now
 
 
 @contextmanager

@@ -1,16 +1,20 @@
-"""The Celery task that works on the outbox, and the wake-ups that start it."""
+"""The Celery task that works on the outbox, the wake-ups that start it, and the heartbeat."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import cache
 
 from celery import current_app, shared_task
 from django.db import close_old_connections
 from kombu.exceptions import OperationalError
 
-from backends.valkey import REQUEST_SECONDS, Unavailable, server
-from timelines.delivery import rounds
+from backends import metrics
+from backends.servers import server
+from backends.valkey import REQUEST_SECONDS, Unavailable
+from timelines.delivery import admitting, rounds
+from timelines.signs import HEARTBEAT
 
 # A task ends after this time, so that a worker can take other tasks, or stop.
 SHARE_SECONDS = 1.0
@@ -25,16 +29,25 @@ def wake() -> None:
     Waits up to REQUEST_SECONDS for the broker. A wake-up that takes longer, such as the first one
     on a slow connection, continues in the background.
     """
-    with server().connection() as connection:
+    with server("LIMITS_URL").connection() as connection:
         [is_first] = connection.ask(("SET", WAKE_KEY, 1, "NX", "EX", WAKE_SECONDS))
     if not is_first:
+        metrics.WAKE_UPS.labels("under way").inc()
         return
     try:
-        _sender(os.getpid()).submit(_send).result(REQUEST_SECONDS)
+        _sender(os.getpid()).submit(copy_context().run, _send).result(REQUEST_SECONDS)
+        metrics.WAKE_UPS.labels("sent").inc()
     except TimeoutError:
+        metrics.WAKE_UPS.labels("late").inc()
         raise Unavailable("the broker is slow to accept a wake-up") from None
-    except OperationalError as error:
+    except _failures() as error:
+        metrics.WAKE_UPS.labels("failed").inc()
         raise Unavailable(f"the broker failed: {error}") from error
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """Return what is raised when the broker does not answer, or refuses a password or a command."""
+    return OperationalError, *current_app.connection_for_write().channel_errors
 
 
 @cache
@@ -54,8 +67,9 @@ def _send() -> None:
 
 def take_wake_up() -> None:
     """Record that a wake-up arrived: later commits need another. Raises Unavailable."""
-    with server().connection() as connection:
+    with server("LIMITS_URL").connection() as connection:
         connection.ask(("DEL", WAKE_KEY))
+    metrics.WAKE_UPS_TAKEN.inc()
 
 
 # Acknowledged early: the work is in the outbox, not in the message, and a worker can fail if Redis
@@ -67,6 +81,14 @@ def fan_out() -> None:
     take_wake_up()
     if rounds.drain(SHARE_SECONDS, share=_wake_another):
         wake()
+
+
+@shared_task(name="timelines.heartbeat", expires=60)  # so that none pile up
+def heartbeat() -> None:
+    """Record that a task of the scheduler reached a worker. `manage.py check_beat` reads it."""
+    close_old_connections()
+    admitting.see(HEARTBEAT)
+    admitting.forget_hosts()
 
 
 def _wake_another() -> None:

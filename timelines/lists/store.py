@@ -1,4 +1,4 @@
-"""Home timelines in Redis: read, rebuild and drop them. Functions that ask Redis raise Unavailable.
+"""Home timelines in Redis: read and rebuild them. Functions that ask Redis raise Unavailable.
 
 Each reader has two keys. The list holds encoded entries, the newest push first. It also holds an
 empty string as a placeholder, because Redis deletes a list that becomes empty. There is a mark
@@ -6,29 +6,38 @@ about every MARK_SPACING elements: no entry after it has a higher tweet id than 
 the newest part of a list can be read alone.
 
 The state is a hash. During a rebuild it holds `token` and `busy_until` (the server's clock, in
-seconds); after it, `version`, the `follows_version` that the list was built from. It always holds
-`run_id`, the server process that had the list when the rebuild began, and `floor`: the list is
-complete for ids above it.
+seconds); after it, `version`, the `follows_version` that the list was built from, and `generation`,
+the server's admission at that time. It always holds `floor`: the list is complete for ids above it.
 """
 
 import secrets
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from api.fields import MAX_ID
-from backends.valkey import Refusal, Reply, Script, server
-from timelines.lists.entries import Entry, decode, mark
+from backends import identity
+from backends.nodes import Nodes, nodes
+from backends.script import Script
+from backends.valkey import Command, Reply, check
+from timelines.lists.entries import Entry, mark
+from timelines.lists.listed import Listed, Source
 
 PREFIX, SUFFIX = "home:{", "}"  # of a list's key, around the reader's id
 CAP = 800  # elements that a cut leaves: entries, marks and the placeholder
 MARK_SPACING = 80  # elements; a list is tended whenever its length is a multiple of this
-EXPIRY_SECONDS = 30 * 24 * 3600  # after the owner's last read
+EXPIRY_SECONDS = 30 * 24 * 3600  # after a read by the owner
+# A read renews the expiry if the last renewal was that long ago. More often would be a waste, and a
+# renewal counts as a change: it would wake the streams that watch the list.
+RENEWAL_SECONDS = 24 * 3600
+ABSENT = -2  # the expiry of a key that does not exist, as TTL returns it
 # A rebuild blocks others for at most this long. It takes far less, and a crashed one does not block
 # the next for long.
 REBUILD_SECONDS = 10
-SCANNED_AT_ONCE = 1_000  # keys
+
+
+def slot(reader_id: int) -> int:
+    """Return the slot of the reader's keys."""
+    return nodes().slot(reader_id)
 
 
 def list_key(reader_id: int) -> str:
@@ -39,6 +48,11 @@ def list_key(reader_id: int) -> str:
 def state_key(reader_id: int) -> str:
     """Return the key of the reader's state."""
     return f"{list_key(reader_id)}:state"
+
+
+def reader_of(key: bytes) -> int:
+    """Return the reader whose list or state has that key."""
+    return int(key[len(PREFIX) : key.index(SUFFIX.encode())])
 
 
 def script(name: str) -> Script:
@@ -54,83 +68,102 @@ def most_entries() -> int:
     return max(1, (CAP - 1) * MARK_SPACING // (MARK_SPACING + 1))
 
 
-class Listed(NamedTuple):
-    """What was read of a list, and what its state says about it."""
+class EarlyRead(NamedTuple):
+    """A read that has begun: what was asked, of which server, and a list for the replies."""
 
-    tweet_ids: Sequence[int]  # ascending; a tweet that was pushed twice is there twice
-    version: int | None  # None during a rebuild
-    floor: int  # complete for ids above it
-    is_whole: bool  # whether all of it was read; a part has a higher floor, its last mark
-    is_same_server: bool  # whether the process that answered is the one that built it
-
-    def is_believed(self, follows_version: int) -> bool:
-        """Return whether it has every delivered tweet above the floor, for that version."""
-        return self.is_same_server and self.version == follows_version
-
-    def between(self, since_id: int, max_id: int) -> Sequence[int]:
-        """Return the ids above the floor with since_id < id < max_id, ascending."""
-        first = bisect_right(self.tweet_ids, max(self.floor, since_id))
-        return self.tweet_ids[first : bisect_left(self.tweet_ids, max_id)]
+    reader_id: int
+    newest: int | None
+    servers: Nodes
+    replies: list[Reply]
 
 
-def read(
-    reader_id: int,
-    newest: int | None = None,
-    *,
-    renew: bool = True,
-    meanwhile: Callable[[], object] | None = None,
-) -> Listed | None:
-    """Return the reader's list and state, read atomically in one round trip. None if one is absent.
+def begin_read(reader_id: int, newest: int | None = None) -> EarlyRead:
+    """Begin to read the reader's list and state. `newest` limits it to that many elements."""
+    servers = nodes()
+    at = servers.slot(reader_id)
+    with servers.connection(at) as connection:
+        commands = reading(reader_id, newest, servers.asks_identity)
+        return EarlyRead(reader_id, newest, servers, connection.ask_early(*commands))
 
-    `newest` limits the read to that many elements from the head. `renew` renews the expiry of
-    both keys, as a read by the owner does. `meanwhile` is called while the server works.
+
+def finish_read(begun: EarlyRead, *, renew: bool = True) -> Listed | None:
+    """Return the list that was read. None if it or its state is absent.
+
+    `renew` renews the expiry of both keys if that is due, as a read by the owner does.
     """
-    both = list_key(reader_id), state_key(reader_id)
-    with server().connection() as connection:
-        *_, answer = connection.ask(
-            ("MULTI",),
-            ("LRANGE", both[0], 0, (newest or 0) - 1),
-            ("HMGET", both[1], "version", "run_id", "floor"),
-            *(("EXPIRE", key, EXPIRY_SECONDS) for key in both if renew),
-            ("EXEC",),
-            meanwhile=meanwhile,
-        )
-        run_id = connection.run_id
-    elements, state, *_ = cast("list[Reply]", answer)
-    if isinstance(elements, Refusal) or isinstance(state, Refusal):
-        return None  # a key of another type, which a rebuild replaces
-    return _listed(cast("list[bytes]", elements), cast("list[bytes | None]", state), run_id, newest)
+    reader_id, newest, servers, replies = begun
+    at = servers.slot(reader_id)
+    with servers.connection(at) as connection:
+        connection.catch_up()
+        check(replies)
+        if not replies:  # their connection was lost
+            replies = connection.ask(*reading(reader_id, newest, servers.asks_identity))
+        answer = replies[-1]
+        if renew and (due := renewal([reader_id], [answer])):
+            connection.ask(*due)
+    found = cast("list[Reply]", answer)
+    source = Source(at, identity.parse(found[-len(servers.asks_identity) :]))
+    return Listed.parse(found, newest, source)
 
 
-def _listed(
-    elements: list[bytes], state: list[bytes | None], server_run_id: bytes, newest: int | None
-) -> Listed | None:
-    version, run_id, floor = state
-    if not elements or floor is None:
-        return None
-    ids, marks = decode(elements)
-    is_whole = newest is None or len(elements) < newest
-    return Listed(
-        tweet_ids=ids,
-        version=None if version is None else int(version),
-        floor=int(floor) if is_whole else max(int(floor), min(marks, default=MAX_ID)),
-        is_whole=is_whole,
-        is_same_server=run_id == server_run_id,
-    )
+def read(reader_id: int, newest: int | None = None, *, renew: bool = True) -> Listed | None:
+    """Return the list after a read that begins now, as `finish_read` does."""
+    return finish_read(begin_read(reader_id, newest), renew=renew)
 
 
-def begin_rebuild(reader_id: int) -> str | None:
-    """Start an empty list that collects pushes. Return its token; None during another rebuild."""
-    token = secrets.token_hex(8)
+def reading(
+    reader_id: int, newest: int | None = None, others: Sequence[Command] = ()
+) -> list[Command]:
+    """Return the commands that read a list and its state, and do `others`, atomically.
+
+    The last reply is a list, for Listed.parse, with the replies to `others` at its end.
+    """
+    return [
+        ("MULTI",),
+        ("LRANGE", list_key(reader_id), 0, (newest or 0) - 1),
+        ("HMGET", state_key(reader_id), "version", "generation", "floor"),
+        ("TTL", list_key(reader_id)),
+        *others,
+        ("EXEC",),
+    ]
+
+
+def renewal(reader_ids: Iterable[int], answers: Iterable[Reply]) -> list[Command]:
+    """Return the commands that renew the expiry of those lists that are due, by these answers."""
+    due = [
+        reader_id
+        for reader_id, answer in zip(reader_ids, answers, strict=True)
+        if ABSENT != cast("list[int]", answer)[2] < EXPIRY_SECONDS - RENEWAL_SECONDS
+    ]
+    keys = [key for reader_id in due for key in (list_key(reader_id), state_key(reader_id))]
+    return [("EXPIRE", key, EXPIRY_SECONDS) for key in keys]
+
+
+class Begun(NamedTuple):
+    """A rebuild that has begun: the token that finishes it, and where it began."""
+
+    token: str
+    source: Source
+
+
+def begin_rebuild(reader_id: int) -> Begun | None:
+    """Start an empty list that collects pushes. Return None during another rebuild."""
+    token, servers, at = secrets.token_hex(8), nodes(), slot(reader_id)
     keys = list_key(reader_id), state_key(reader_id)
-    with server().connection() as connection:
+    with servers.connection(at) as connection:
         begin = connection.script(BEGIN, keys, token, REBUILD_SECONDS, EXPIRY_SECONDS)
-        [has_begun] = connection.ask(begin)
-    return token if has_begun else None
+        has_begun, *others = connection.ask(begin, *servers.asks_identity)
+    return Begun(token, Source(at, identity.parse(others))) if has_begun else None
 
 
 def finish_rebuild(
-    reader_id: int, token: str, *, version: int, floor: int, entries: Iterable[Entry]
+    reader_id: int,
+    token: str,
+    *,
+    version: int,
+    generation: int,
+    floor: int,
+    entries: Iterable[Entry],
 ) -> bool:
     """Append the entries, newest first, that were read from Postgres since `begin_rebuild`.
 
@@ -142,35 +175,7 @@ def finish_rebuild(
             elements.append(mark(entry.tweet_id))
         elements.append(entry.encode())
     keys = list_key(reader_id), state_key(reader_id)
-    with server().connection() as connection:
-        finish = connection.script(FINISH, keys, token, version, floor, *elements)
+    with nodes().connection(slot(reader_id)) as connection:
+        finish = connection.script(FINISH, keys, token, version, generation, floor, *elements)
         [is_stored] = connection.ask(finish)
     return bool(is_stored)
-
-
-def forget(reader_ids: Iterable[int]) -> None:
-    """Drop the readers' lists and states. The next read of each rebuilds it."""
-    drop = [("UNLINK", list_key(reader_id), state_key(reader_id)) for reader_id in reader_ids]
-    with server().connection() as connection:
-        connection.ask(*drop)
-
-
-def materialised() -> Iterator[int]:
-    """Yield the ids of readers with a list, some perhaps twice. New ones may be missed."""
-    cursor = b"0"
-    while True:
-        with server().connection() as connection:
-            scan = ("SCAN", cursor, "MATCH", f"{PREFIX}*{SUFFIX}", "COUNT", SCANNED_AT_ONCE)
-            [answer] = connection.ask((*scan, "TYPE", "list"))
-        cursor, keys = cast("tuple[bytes, list[bytes]]", answer)
-        yield from (int(key[len(PREFIX) : -len(SUFFIX)]) for key in keys)
-        if cursor == b"0":
-            return
-
-
-def memory_bytes(reader_id: int) -> int:
-    """Return the bytes that the list and its state take, as the server reports them."""
-    keys = list_key(reader_id), state_key(reader_id)
-    with server().connection() as connection:
-        answers = connection.ask(*(("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys))
-    return sum(used or 0 for used in cast("list[int | None]", answers))

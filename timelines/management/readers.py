@@ -3,11 +3,12 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.progress import Progress
 
+from api.commands import ServerCommand
 from api.fields import parse_id
-from timelines.lists import store
+from timelines.lists import upkeep
 from users.models import User
 
 
@@ -15,10 +16,13 @@ def reader_ids(users: list[str], *, everybody: bool) -> list[int]:
     """Return the ids of the named users, or of all who have a list. Raises CommandError."""
     if bool(users) == everybody:
         raise CommandError("name some users, or use --all")
-    return sorted(set(store.materialised())) if everybody else [_find(name) for name in users]
+    return sorted(set(upkeep.materialised())) if everybody else [find_id(name) for name in users]
 
 
-def _find(name: str) -> int:
+def find_id(name: str) -> int:
+    """Return the id of the user with that name or id. Raises CommandError."""
+    if not name.isprintable():  # neither NUL nor surrogates reach Postgres
+        raise CommandError(f"there is no user {name!r}")
     found = User.objects.filter(username=name).values_list("id", flat=True).first()
     if found is None and (user_id := parse_id(name)):
         found = User.objects.filter(pk=user_id).values_list("id", flat=True).first()
@@ -27,7 +31,7 @@ def _find(name: str) -> int:
     return found
 
 
-class ReadersCommand(BaseCommand):
+class ReadersCommand(ServerCommand):
     """A command that does something to each chosen reader's home timeline."""
 
     title: str  # of the progress bar

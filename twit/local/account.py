@@ -1,4 +1,4 @@
-"""The account that runs Postgres when root starts it, and what of the disk that account may use.
+"""The account that runs Postgres when root starts it, and the folders that it may use.
 
 Other services share this account, so it is not trusted: it owns nothing but the data. Root changes
 nothing inside the data, and nobody but root changes what is around it.
@@ -33,7 +33,7 @@ def unprivileged() -> process.Account:
 
 
 def make_home(home: Path, account: process.Account) -> Path:
-    """Create the folder around Postgres's data. Return where it really is."""
+    """Create the folder around Postgres's data. Return its real path."""
     if account is None:
         home = home.resolve()
         make_folder(home)
@@ -56,7 +56,7 @@ def _take_back(home: Path) -> None:
     with opened_folder(home) as folder:
         os.fchown(folder, os.geteuid(), os.getegid())
         os.fchmod(folder, 0o700)
-    # From here on the account changes nothing in `home`; what it left may be links or a trap.
+    # From here on the account can't change `home`. What it left there may be a trap, such as links.
     for entry in os.scandir(home):
         if entry.is_dir(follow_symlinks=False):
             if entry.name != DATA:

@@ -17,6 +17,7 @@ from twit.local.process import StepFailed
 from twit.local.terminal import say
 
 AUTHOR = "ben"
+NOTED, NOTE = "django_migrations", "make up has filled this database"
 ARRIVAL_SECONDS = 30.0
 
 
@@ -36,9 +37,13 @@ def main() -> None:
 
 
 def load() -> None:
-    """Create the tables, load the demo fixture into an empty database, and create an admin."""
+    """Create the tables, load the demo fixture into an empty database, and create an admin.
+
+    A note in the database records that `load` filled it. Later it may hold other data.
+    """
     from django.core.management import call_command
-    from django.db import transaction
+    from django.db import connection, transaction
+    from django.db.models import Q
 
     from users.models import User
 
@@ -46,7 +51,10 @@ def load() -> None:
     with transaction.atomic():
         if not User.objects.exists():
             call_command("loaddata", "demo", verbosity=0)
-        if not User.objects.filter(is_superuser=True).exists():
+            with connection.cursor() as cursor:
+                cursor.execute(f"COMMENT ON TABLE {NOTED} IS '{NOTE}'")
+        names_and_superusers = Q(username="admin") | Q(is_superuser=True)
+        if not User.objects.filter(names_and_superusers).exists():
             User.objects.create_superuser("admin", password=Place(CHECKOUT).secret("admin"))
 
 
@@ -57,19 +65,27 @@ def show(address: str) -> None:
 
 
 def show_delivery(address: str) -> None:
-    """Post a tweet as ben and print when it reaches each follower. Raises StepFailed."""
+    """Post a tweet as ben and print when it reaches each follower. Raises StepFailed.
+
+    Do nothing in a database that `load` did not fill.
+    """
+    from django.db import connection
     from knox.models import AuthToken
 
     from users.models import Follow, User
 
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT obj_description(to_regclass(%s))", [NOTED])
+        if cursor.fetchone() != (NOTE,):
+            return
     follows = Follow.objects.filter(followed__username=AUTHOR).order_by("follower_id")
     followers = dict(follows.values_list("follower_id", "follower__username")[:10])
-    if not followers:  # the database holds other data
+    superuser = User.objects.filter(is_superuser=True).order_by("pk").first()
+    if not followers or superuser is None:
         return
     # With token access a superuser may post as ben and read his followers' timelines.
-    superuser = User.objects.filter(is_superuser=True).order_by("pk").first()
     _, token = AuthToken.objects.create(superuser, expiry=timedelta(minutes=1))
-    bearer = {"Authorization": f"Token {token}"}
+    bearer = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=address, headers=bearer, trust_env=False) as client:
         _show_arrivals(client, follows[0].followed_id, followers)
 
@@ -104,17 +120,21 @@ def show_addresses(address: str, place: Place) -> None:
     if access.is_open():
         token = bearer = ""
         say("\nThe API is OPEN: anybody on this machine may post and delete as anybody.")
-        say("With TWIT_OPEN_API=off make up it asks for tokens.")
+        say("To require tokens, start it with `TWIT_OPEN_API=off make up`.")
     else:
         token = f"  TOKEN=$(.venv/bin/python manage.py create_token {AUTHOR})\n"
-        bearer = ' -H "Authorization: Token $TOKEN"'
+        bearer = ' -H "Authorization: Bearer $TOKEN"'
+    ports = (os.environ.get(name) for name in ("TWIT_METRICS_WEB", "TWIT_METRICS_WORKER"))
+    metrics = ", ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
     say(
         f"""
 Twit is up.
-  API    {address}/tweets
-  Docs   {address}/docs
-  Admin  {address}/admin/  ({login})
-  Logs   {place.logs}
+  Page     {address}/
+  API      {address}/tweets
+  Docs     {address}/docs
+  Admin    {address}/admin/  ({login})
+  Logs     {place.logs}
+  Metrics  {metrics}
 
 Try:
 {token}  curl -s {address}/tweets

@@ -1,9 +1,12 @@
 """Files and folders that no other account can read or redirect."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LOG_BYTES = 10 * 1024 * 1024
 
 
 @contextmanager
@@ -36,5 +39,23 @@ def write_private(file: Path, text: str) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file that is created for its owner alone. To be passed to `open`."""
+    """Open a file, created for its owner alone. Pass this to `open` as the opener."""
     return os.open(path, flags, 0o600)
+
+
+def bound_log(file: Path) -> None:
+    """Empty a log that has become too long. What it had is kept as `<name>.1`.
+
+    The processes that append to it need not open it again. Lines that are written between the copy
+    and the cut are lost.
+    """
+    if not file.exists() or file.stat().st_size < LOG_BYTES:
+        return
+    older = file.with_name(f"{file.name}.1")
+    with (
+        suppress(OSError),  # a full disk has no room for it
+        file.open("rb") as source,
+        open(older, "wb", opener=open_private) as copy,
+    ):
+        shutil.copyfileobj(source, copy)
+    os.truncate(file, 0)

@@ -13,13 +13,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Occupied(Exception):
-    """Another process holds this place. The text tells its process id and address."""
+    """Another process holds this place. The text has its process id and address."""
 
 
 class Place:
     """The folder `.twit/` of a checkout, with data, `logs/`, `secrets/` and `lock`.
 
-    Only its owner can enter the folders of logs and secrets. `env` is one of the secrets.
+    Only its owner can enter `logs/` and `secrets/`. The file `env` is one of the secrets.
     """
 
     def __init__(self, checkout: Path) -> None:

@@ -13,23 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from twit.local.files import open_private
+from twit.local.files import bound_log, open_private
 from twit.local.terminal import say
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
-# How long a child that ends waits for its restart, for the first time, the second, and so on.
+# How long an ended child waits for its first restart, its second, and so on. The last one repeats.
 RESTART_SECONDS = (0, 1, 2, 4, 8, 16, 30)
-WELL_SECONDS = 60.0  # after running this long, it starts with the first pause again
+WELL_SECONDS = 60.0  # after running for this long, it begins with the first pause again
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-Pause = Callable[[float], None]  # sleeps for so many seconds; may raise to break off the waiting
+Pause = Callable[[float], None]  # sleeps for so many seconds, or raises to end the waiting
 Account = tuple[int, int] | None  # the uid and gid to run as; None for this process's own
 
 
 class StepFailed(Exception):
-    """A step of the start failed. The text names the log that tells more, if there is one."""
+    """A step of the start failed. The text names the log, if there is one."""
 
     def __init__(self, what: str, log: Path | None = None) -> None:
         super().__init__(f"{what}\nSee the end of {log}" if log else what)
@@ -54,6 +54,7 @@ class Child:
     stdin: bytes = b""
     is_ready: bool = field(default=False, init=False)
     process: subprocess.Popen[bytes] = field(init=False)
+    log_start: int = field(default=0, init=False)  # where its output begins in the log
     _restarts: int = field(default=0, init=False)
     _restart_at: float | None = field(default=None, init=False)  # None while it runs
 
@@ -64,7 +65,9 @@ class Child:
         if self.log is None:
             self.process = self._popen(None)
         else:
+            bound_log(self.log)
             with open(self.log, "ab", opener=open_private) as output:
+                self.log_start = output.tell()
                 self.process = self._popen(output)
         self._started_at, self._restart_at = time.monotonic(), None
         assert self.process.stdin is not None
@@ -130,6 +133,11 @@ class Child:
                 self._spawn()
             except OSError as error:  # no memory, no descriptors, a package being upgraded
                 self._plan_restart(f"did not start ({error})")
+
+    def bound_log(self) -> None:
+        """Empty its log if that has become too long."""
+        if self.log:
+            bound_log(self.log)
 
     def _plan_restart(self, what: str) -> None:
         seconds = RESTART_SECONDS[min(self._restarts, len(RESTART_SECONDS) - 1)]

@@ -1,7 +1,7 @@
-"""Ctrl-C and its like, which take effect only where the supervisor waits.
+"""Signals such as Ctrl-C, which take effect only where the supervisor waits.
 
 A KeyboardInterrupt can be raised between any two instructions: after a child was started and before
-anybody knows of it, or inside a library that prints it and goes on. So nothing raises it here.
+it is recorded, or inside a library that prints it and continues. So nothing raises it here.
 """
 
 import signal
@@ -14,7 +14,7 @@ class Stopped(Exception):
 
 
 def end_at_once() -> None:
-    """Let a stop signal end this process without a word, while it has no children.
+    """Let a stop signal end this process silently, while it has no children.
 
     SIGINT is unblocked because `make up` blocks it while Python itself starts. Shells start
     background jobs with it ignored.

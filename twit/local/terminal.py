@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 def say(text: str, end: str = "\n", file: TextIO | None = None) -> None:
-    """Print at once. If the terminal or pipe is gone, go on in silence."""
+    """Print at once. If the terminal or pipe is gone, continue silently."""
     file = file or sys.stdout
     try:
         print(text, end=end, file=file, flush=True)

@@ -10,11 +10,11 @@ from twit.web.messages import Gone, Refused
 
 # The longest message or password takes 12 kB, in JSON or as a form.
 MAX_BODY_BYTES = 64 * 1024
-# A body may take this long, and a second more for each so many bytes.
+# A body may take this long, and a second more for each BYTES_A_SECOND.
 BODY_SECONDS = 10.0
 BYTES_A_SECOND = 8 * 1024
-# Only the admin's forms may be longer. So many of them take memory at a time; the others wait. They
-# must be faster, so that slow ones don't keep the places.
+# Only the admin's forms may be longer. To bound memory, this many are read at a time; the others
+# wait. They must arrive faster, so that slow ones don't hold up those that wait.
 LONG_BODIES = asyncio.Semaphore(8)
 LONG_BYTES_A_SECOND = 128 * 1024
 

@@ -6,11 +6,15 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api import logs
+from api.streams import Source
+from backends import metrics
 from twit.web.messages import Refused
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
-MAX_PIPELINED = 500  # requests of one connection that wait for the one before
+STREAM_STOP_SECONDS = 3.0
+MAX_PIPELINED = 500  # requests of one connection that wait for an earlier one
 
 
 class Connection(HttpToolsProtocol):
@@ -22,8 +26,11 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = Parser(self)
+        self.access_log = False  # twit.web.exchange logs requests, if `config.access_log` is on
         self.unparsed_bytes = 0  # since headers were complete or a part of a body arrived
         self.head_timer: asyncio.TimerHandle | None = None
+        self.stream: Source | None = None  # that is under way; `cycle` may be a later request
+        self.has_ended = False  # the client sends no more, or has gone
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
@@ -49,6 +56,7 @@ class Connection(HttpToolsProtocol):
         self.unparsed_bytes = 0
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.cycle.scope["state"]["connection"] = self
             self.headers = []  # takes trailers, which a proxy's rules for headers don't cover
             if len(self.pipeline) > MAX_PIPELINED:  # they take 2 kB each
                 raise httptools.HttpParserError("Too many pipelined requests.")
@@ -62,8 +70,12 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection open while a request is under way, and tell the application."""
-        if not self.is_busy():
+        """Keep the connection open while a request is under way, and tell the application.
+
+        Not for a stream, which would be sent to a client that has gone until a write fails.
+        """
+        self.has_ended = True
+        if self.stream or not self.is_busy():
             return False
         self.cycle.keep_alive = False
         self.cycle.scope["state"]["has_ended"] = True
@@ -72,15 +84,37 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.has_ended = True
         if self.cycle is not None:
             self.cycle.scope["state"]["has_ended"] = True
+        if self.stream:
+            self.stream.stop()
+
+    def shutdown(self) -> None:
+        """Finish, because the server stops. A stream is told to end, and cut off if it does not."""
+        super().shutdown()
+        if self.stream:
+            self.stream.stop()
+            self.loop.call_later(STREAM_STOP_SECONDS, self.transport.abort)
+
+    def begin(self, stream: Source) -> None:
+        """Record the stream that is sent now. It is stopped when the connection ends."""
+        self.stream = stream
+        if self.has_ended:
+            stream.stop()
+
+    def on_response_complete(self) -> None:
+        self.stream = None
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self.refuse(400, msg)
 
     def refuse(self, status: int, detail: str) -> None:
         """Send an error and close the connection."""
-        _, headers, body = Refused(status, detail, connection="close").response
+        metrics.REFUSED_REQUESTS.labels(status).inc()
+        new_id = logs.new_id()
+        _, headers, body = Refused(status, detail, connection="close", x_request_id=new_id).response
         fields = [*self.server_state.default_headers, *headers]
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)

@@ -3,16 +3,17 @@
 import io
 import sys
 import time
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
+from api.paths import PROBES
+from api.streams import StreamResponse
 from twit.web import bodies
-from twit.web.messages import Refused, Response
+from twit.web.messages import Refused, Response, Stream
 from twit.web.threads import Threads
 
 THREADS = 4
@@ -25,37 +26,52 @@ class Shell:
     """An ASGI application. A request reaches `application` once its whole body has arrived.
 
     The threads live as long as the process, because each has its own connections to Postgres and
-    Valkey.
+    Valkey. Each probe has a thread of its own, so that one that waits does not hold up another.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
         self.application = application
-        self.threads = Threads(THREADS)
-        self.under_way = 0
+        self.requests = Lane(THREADS)
+        self.probes = {path: Lane(1) for path in PROBES}
 
     async def __call__(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         """Serve a request. Raises Refused."""
         body = await bodies.read(scope, receive)
-        if self.under_way >= THREADS + MAX_WAITING:
+        lane = self.probes.get(scope["path"], self.requests)
+        response = await lane.serve(scope, lambda: call(self.application, environ(scope, body)))
+        await response.send(scope, send)
+
+
+class Lane:
+    """Threads, and the requests that wait for them."""
+
+    def __init__(self, threads: int) -> None:
+        self.size = threads
+        self.threads = Threads(threads)
+        self.under_way = 0
+
+    async def serve(
+        self, scope: HTTPScope, serve: Callable[[], Response | Stream]
+    ) -> Response | Stream:
+        """Return what `serve` returns in a thread. Raises Refused if too many requests wait."""
+        if self.under_way >= self.size + MAX_WAITING:
             raise overloaded()
         self.under_way += 1
-        has_to_wait = self.under_way > THREADS and not has_ended(scope)
+        has_to_wait = self.under_way > self.size and not has_ended(scope)
         latest = time.monotonic() + WAIT_SECONDS
+
+        def respond() -> Response | Stream:
+            """Raises Refused if the request waited too long or the client left."""
+            if has_to_wait and (has_ended(scope) or time.monotonic() > latest):
+                raise overloaded()
+            return serve()
+
         try:
-            response = await self.threads.call(
-                partial(self.respond, scope, body, has_to_wait, latest)
-            )
+            return await self.threads.call(respond)
         finally:
             self.under_way -= 1
-        await response.send(send)
-
-    def respond(self, scope: HTTPScope, body: bytes, has_waited: bool, latest: float) -> Response:
-        """Return the whole response. Raises Refused if it waited too long or the client left."""
-        if has_waited and (has_ended(scope) or time.monotonic() > latest):
-            raise overloaded()
-        return call(self.application, environ(scope, body))
 
 
 def has_ended(scope: HTTPScope) -> bool:
@@ -69,7 +85,7 @@ def overloaded() -> Refused:
 
 
 def environ(scope: HTTPScope, body: bytes) -> WSGIEnvironment:
-    """Return the request as WSGI has it.
+    """Return the WSGI environment of the request.
 
     Headers with underscores are dropped: WSGI can't tell `Content_Type` from `Content-Type`.
     """
@@ -102,12 +118,12 @@ def environ(scope: HTTPScope, body: bytes) -> WSGIEnvironment:
             separator = "; " if key == "HTTP_COOKIE" else ","
             text = f"{found[key]}{separator}{text}"
         found[key] = text
-    found.setdefault("HTTP_HOST", "")  # a missing one is an error; Django would take SERVER_NAME
+    found.setdefault("HTTP_HOST", "")  # an error; without it Django would take SERVER_NAME
     return found
 
 
-def call(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
-    """Return the application's whole response."""
+def call(application: WSGIApplication, environ: WSGIEnvironment) -> Response | Stream:
+    """Return the application's whole response, or its stream."""
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -120,7 +136,11 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
         if close := getattr(parts, "close", None):
             close()
     status, headers = int(started[0][:3]), started[1]
-    if "Content-Length" not in dict(headers) and status not in (204, 304):
+    if isinstance(parts, StreamResponse):
+        headers = [(name, value) for name, value in headers if name != "Content-Length"]
+    elif "Content-Length" not in dict(headers) and status not in (204, 304):
         headers = [*headers, ("Content-Length", str(len(body)))]
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if isinstance(parts, StreamResponse) and parts.source:
+        return Stream(status, encoded, parts.source)
     return Response(status, encoded, body)

@@ -11,12 +11,9 @@ local busy_until = tonumber(is_hash and redis.call('HGET', state, 'busy_until') 
 if busy_until > now then
   return 0
 end
--- Read run_id here, not in finish. If Redis restarts from an old file in between, it has lost pushes,
--- and the list must not look as if the new process had them.
-local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 redis.call('DEL', list, state)
 redis.call('RPUSH', list, '')
-redis.call('HSET', state, 'token', ARGV[1], 'busy_until', now + ARGV[2], 'run_id', run_id, 'floor', 0)
+redis.call('HSET', state, 'token', ARGV[1], 'busy_until', now + ARGV[2], 'floor', 0)
 redis.call('EXPIRE', list, ARGV[3])
 redis.call('EXPIRE', state, ARGV[3])
 return 1

@@ -9,7 +9,10 @@ class Command(ReadersCommand):
         "rarely need this command: a read rebuilds every list that is not believed."
     )
     title = "Rebuilding"
-    done, skipped = "timelines rebuilt", "were being rebuilt already"
+    done, skipped = (
+        "timelines rebuilt",
+        "were skipped: being rebuilt already, or no server is admitted",
+    )
 
     def act(self, reader_id: int) -> bool:
         return rebuild(reader_id).is_stored

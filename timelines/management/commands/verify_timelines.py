@@ -2,9 +2,10 @@ import random
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.progress import Progress
 
+from api.commands import ServerCommand
 from timelines.management.readers import reader_ids
 from timelines.reading.rebuild import rebuild
 from timelines.verify import Finding, verify
@@ -12,17 +13,16 @@ from timelines.verify import Finding, verify
 SHOWN_IDS = 10  # how many missing tweets are named per list
 
 
-class Command(BaseCommand):
+class Command(ServerCommand):
     help = (
         "Compare the home timelines in Redis with Postgres: all of them, or those of the named "
         "users. 'Believed' lists are those that readers are served from. A list is not believed "
-        "if its owner's follows have changed or Redis has restarted since it was built; the next "
-        "read rebuilds it. 'Missing' counts delivered tweets that should be in a list but are not; "
-        "if a believed list lacks any and was not repaired, the exit code is 1. "
-        "'Surplus' counts entries that are never "
-        "shown, such as those of deleted tweets; they only cost memory. A tweet counts as "
-        "delivered once all parts of its fan-out are done; flags make no difference. You can run "
-        "this command while the service runs."
+        "if its owner's follows have changed or another server has been admitted since it was "
+        "built; the next read rebuilds it. 'Missing' counts delivered tweets that should be in a "
+        "list but are not; if a believed list lacks any and was not repaired, the exit code is 1. "
+        "'Surplus' counts entries that are never shown, such as those of deleted tweets; they only "
+        "cost memory. A tweet counts as delivered once all parts of its fan-out are done. You can "
+        "run this command while the service runs."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

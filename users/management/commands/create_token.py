@@ -2,13 +2,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from api.commands import ServerCommand
 from users import tokens
 from users.models import User
 
 
-class Command(BaseCommand):
+class Command(ServerCommand):
     help = "Create a token for a user and print it. It can't be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
