@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -11,9 +12,11 @@ from benchmarks.report import Result
 from benchmarks.rig import rig
 from benchmarks.sizes import FULL, QUICK, Size
 
-PAGES = ("page-growth", "read", "post")
+PAGES = ("page-growth", "page-memory", "processor", "read", "post")
 DELIVERIES = ("big-account", "ordinary-tweets", "latency", "fan-out-growth", "workers")
-PARTS = ("memory", *PAGES, *DELIVERIES)
+NODES = ("nodes", "node-processor", "node-pages")
+STREAMS = ("streams", "streams-fan-out", "streams-pages")
+PARTS = ("memory", "storage", *PAGES, *DELIVERIES, *STREAMS, *NODES)
 
 
 def main() -> int:
@@ -25,12 +28,16 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="use little data, to test the benchmarks"
     )
+    parser.add_argument("--pages", type=int, help="how many different pages page-memory reads")
     parser.add_argument("--save", action="store_true", help="save to benchmarks/results/")
     asked = parser.parse_args()
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part: {', '.join(sorted(unknown))}")
-    results = run(asked.parts or PARTS, QUICK if asked.quick else FULL)
+    size = QUICK if asked.quick else FULL
+    if asked.pages:
+        size = replace(size, different_pages=asked.pages)
+    results = run(asked.parts or PARTS, size)
     if asked.save:
         report.save(results)
     missed = [
@@ -53,12 +60,19 @@ def run(asked: Sequence[str], size: Size) -> list[Result]:
             fan_out_growth,
             latency,
             memory,
+            nodes,
             page_growth,
+            page_memory,
             pages,
+            posts,
+            processor,
+            storage,
+            streams,
             workers,
         )
 
-        modules = (memory, page_growth, pages, deliveries, latency, fan_out_growth, workers)
+        read = (memory, storage, page_growth, page_memory, processor, pages, posts)
+        modules = (*read, deliveries, latency, fan_out_growth, workers, streams, nodes)
         in_order = (part for module in modules for part in module.PARTS)
         parts = dict(zip(PARTS, in_order, strict=True))
         prepared = None

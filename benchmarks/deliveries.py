@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import chain, count
+from statistics import median
 
 from benchmarks import load, measure, peers, rig, tasks, world
 from benchmarks.report import Result, Target
@@ -42,7 +43,7 @@ def until_delivered(started: float) -> float:
 
 
 def drained(authors: range) -> float:
-    """Store one tweet by each author, then start delivery. Return the seconds that it took."""
+    """Store one tweet by each author, then deliver them. Return the seconds of the delivery."""
     world.post(authors, len(authors))
     started = time.perf_counter()
     for _ in range(WORKERS):
@@ -55,7 +56,7 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
 
     The replays deliver to only some of the readers.
     """
-    ceiling = load.Ceiling(stack.env["REDIS_URL"], range(1, size.readers + 1))
+    ceiling = _ceiling(stack, size)
     some = range(1, size.peers_readers + 1)
     replays = peers.all_peers()
     for peer in replays.values():
@@ -84,9 +85,11 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
         for name in series
     }
     spacing = store.MARK_SPACING
-    figures[f"Twit, {spacing} tweets, each list tended once"] = spacing / sum(
-        twit() for _ in range(spacing)
-    )
+    long_run = f"Twit, {spacing} tweets, each list tended once"
+    figures[long_run] = spacing / sum(twit() for _ in range(spacing))
+    # It takes a minute, in which the machine may become slower or faster.
+    after = [ceiling.seconds() / size.readers for _ in range(size.rounds)]
+    around = [*series["the ceiling"], *after]
     return [
         Result(
             "Fan-out of one big account",
@@ -94,9 +97,18 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
             figures | {"Twitter's whole fleet, 2013": TWITTER_2013},
             [
                 Target("Twit over the ceiling", series.ratio("the ceiling", "Twit"), at_least=0.65),
+                Target(
+                    f"{long_run}, over the ceiling",
+                    figures[long_run] * median(around),
+                    at_least=0.8,
+                ),
                 *(
                     Target(f"Twit over {name}'s replay", series.ratio(name, "Twit"), at_least=times)
-                    for name, times in (("Stream-Framework", 15), ("Mastodon", 60), ("Misskey", 2))
+                    for name, times in (
+                        ("Stream-Framework", 15),
+                        ("Mastodon", 60),
+                        ("Misskey", 2.2),
+                    )
                 ),
             ],
             f"{size.readers:,} followers, {WORKERS} worker processes, from the commit until the "
@@ -108,7 +120,7 @@ def big_account(stack: Stack, size: Size) -> list[Result]:
 
 def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
     """Compare pending tweets of many authors with one task per tweet and with the ceiling."""
-    ceiling = load.Ceiling(stack.env["REDIS_URL"], range(1, size.readers + 1))
+    ceiling = _ceiling(stack, size)
     authors = size.ordinary_authors
     some = authors[::5]  # because one task per tweet takes long
 
@@ -153,6 +165,11 @@ def ordinary_tweets(stack: Stack, size: Size) -> list[Result]:
             f"{WORKERS} worker processes.",
         )
     ]
+
+
+def _ceiling(stack: Stack, size: Size) -> load.Ceiling:
+    url = stack.env["REDIS_URL"]
+    return load.Ceiling([(url, range(first, size.readers + 1, WORKERS)) for first in (1, 2)])
 
 
 def followers(authors: range) -> int:

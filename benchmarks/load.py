@@ -3,7 +3,9 @@
 import http.client
 import io
 import multiprocessing
+import re
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,17 +14,30 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from timelines.lists.changes import Change, pack
+from django.conf import settings
+
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change, pack
 
 FORKS = multiprocessing.get_context("fork")
+CLOSED = {
+    "TWIT_OPEN_API": False,
+    "TWIT_LIMITS": dict.fromkeys(("requests", "posts"), (10**9, 900)),  # counted, never reached
+}
 
 
 class Call(NamedTuple):
+    """A request."""
+
     method: str
     path: str
     body: bytes = b""
-    token: str = ""
+    headers: dict[str, str] = {}  # as WSGI spells them
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header of a request by token."""
+    return {"HTTP_AUTHORIZATION": f"Bearer {token}"}
 
 
 @cache
@@ -35,10 +50,16 @@ def application() -> Callable[..., Any]:
 
 def in_process(call: Call) -> bytes:
     """Call the whole WSGI application with the request and return the response's body."""
+    return answer(call)[1]
+
+
+def answer(call: Call) -> tuple[dict[str, str], bytes]:
+    """Call the application like `in_process`. Return the response's headers and its body."""
+    path, _, query = call.path.partition("?")
     environ = {
         "REQUEST_METHOD": call.method,
-        "PATH_INFO": call.path,
-        "QUERY_STRING": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
@@ -49,14 +70,37 @@ def in_process(call: Call) -> bytes:
         "wsgi.input": io.BytesIO(call.body),
         "wsgi.errors": sys.stderr,
     }
-    if call.token:
-        environ["HTTP_AUTHORIZATION"] = f"Token {call.token}"
-    statuses: list[str] = []
-    response = application()(environ, lambda status, headers: statuses.append(status))
+    environ |= call.headers
+    starts: list[tuple[str, list[tuple[str, str]]]] = []
+    response = application()(environ, lambda *start: starts.append(start))
     body = b"".join(response)
     response.close()
-    assert statuses[0].startswith("20"), (call, statuses, body)
-    return body
+    [(status, headers)] = starts
+    assert status.startswith(("20", "304")), (call, status, body)
+    return dict(headers), body
+
+
+def closed(call: Call) -> bytes:
+    """Return the body of the response while the API asks for tokens and counts requests."""
+    before = {name: getattr(settings, name) for name in CLOSED}
+    try:
+        for name, value in CLOSED.items():
+            setattr(settings, name, value)
+        return in_process(call)
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
+
+
+def by_wrk(address: str, path: str, *, seconds: float = 2.0) -> float:
+    """Return the seconds per request that wrk measures with 16 connections.
+
+    https://github.com/wg/wrk is written in C, so it takes little of the processor's time.
+    """
+    command = ["wrk", "-t2", "-c16", f"-d{max(1, round(seconds))}s", f"{address}{path}"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in printed, printed
+    return 1 / float(re.findall(r"Requests/sec:\s+([\d.]+)", printed)[0])
 
 
 def over_http(link: http.client.HTTPConnection, call: Call) -> bytes:
@@ -103,14 +147,18 @@ def _repeat(report: Connection, address: str, calls: Sequence[Call], seconds: fl
 
 
 class Ceiling:
-    """Valkey's highest push rate: two client processes only send commands packed beforehand."""
+    """The highest push rate: client processes only send commands that were packed beforehand.
 
-    def __init__(self, redis_url: str, follower_ids: Sequence[int]) -> None:
+    A share is the URL of a server and the ids of followers. One process sends each of them.
+    """
+
+    def __init__(self, shares: Sequence[tuple[str, Sequence[int]]]) -> None:
         self.pipes = []
-        for share in (follower_ids[::2], follower_ids[1::2]):
-            packed = b"".join(pack(Change(Entry(2_000_000, 700_000), share)))
+        for url, follower_ids in shares:
+            tags = [b"%d" % follower_id for follower_id in follower_ids]
+            packed = b"".join(pack(Change(Entry(2_000_000, 700_000), follower_ids), tags))
             here, there = FORKS.Pipe()
-            arguments = (there, redis_url, packed, len(share))
+            arguments = (there, url, packed, len(follower_ids))
             FORKS.Process(target=_push, args=arguments, daemon=True).start()
             there.close()
             self.pipes.append(here)

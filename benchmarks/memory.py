@@ -5,7 +5,7 @@ from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack
 from tests.valkey import client
-from timelines.lists import store
+from timelines.lists import upkeep
 
 ACTIVE_USERS_2013 = 150_000_000  # of Twitter (High Scalability, 8 July 2013)
 
@@ -17,7 +17,7 @@ def entries(stack: Stack, size: Size) -> list[Result]:
     for length in (1, 10, 100, 200, 400, world.CAP):
         world.materialise(reader, length)
         name = f"Twit, {length} {'entry' if length == 1 else 'entries'}"
-        figures[name] = store.memory_bytes(reader) / length
+        figures[name] = upkeep.memory_bytes(reader) / length
     twit = figures[f"Twit, {world.CAP} entries"]
     for name, peer in peers.all_peers().items():
         key = f"memory:{name}"

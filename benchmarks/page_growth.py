@@ -5,7 +5,7 @@ from functools import partial
 from statistics import median
 
 from benchmarks import load, measure
-from benchmarks.pages import AUTHORS, calls, prepare, readers_of, tweets
+from benchmarks.pages import calls, prepare, readers_of, tweets
 from benchmarks.report import Result, Target
 from benchmarks.sizes import Size
 from tests.stack import Stack
@@ -57,7 +57,7 @@ def growth(stack: Stack, size: Size) -> list[Result]:
             "A rebuild by follows",
             "milliseconds",
             {name: 1000 * rebuilds.median(name) for name in rebuilds},
-            remark=f"{size.tweets[-1]:,} tweets by {AUTHORS:,} authors.",
+            remark=f"{size.tweets[-1]:,} tweets by {size.authors:,} authors.",
         ),
     ]
 

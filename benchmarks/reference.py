@@ -1,28 +1,29 @@
 """Views to compare Twit's own views with, and the URLs of both."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db import connection
 from django.db.models import QuerySet
 from django.urls import URLPattern, URLResolver, path
 from rest_framework import serializers
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
 from api.access import Guarded
-from api.paging import Window, page_response
+from api.paging import page_response
 from timelines.lists import store
 from timelines.reading import pull
-from timelines.views import HomeTimelineViewSet
+from timelines.reading.low_water import low_water
 from tweets.models import Tweet
 from tweets.serializers import to_json
 from twit import urls
-from users.authentication import TokenAuthentication
 
 # The seed's schema has no indexes except the primary keys. Its query returns the whole timeline.
 SEED_TABLES = """
@@ -46,7 +47,11 @@ SEED_JOIN = """
 
 
 class Empty(Guarded, APIView):
-    """A DRF view that does nothing."""
+    """A DRF view that does nothing.
+
+    At /empty it passes through all of the middleware, as every request did once. At /tweets/empty
+    it skips the middleware that is for people.
+    """
 
     def get(self, request: Request) -> Response:
         """Return an empty array."""
@@ -55,16 +60,6 @@ class Empty(Guarded, APIView):
     def post(self, request: Request) -> Response:
         """Parse the body and return the number of its members."""
         return Response({"parsed": len(request.data)}, 201)
-
-
-class Known(HomeTimelineViewSet):
-    """Twit's home timeline with token authentication and a rate limit."""
-
-    throttle_scope = "measured"
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """Return the authenticators of a closed API, although this API is open."""
-        return [TokenAuthentication(), SessionAuthentication()]
 
 
 class TweetSerializer(serializers.ModelSerializer[Tweet]):
@@ -80,9 +75,12 @@ class TweetSerializer(serializers.ModelSerializer[Tweet]):
         fields = ("id", "userId", "userName", "message", "createdAt")
 
 
-class Textbook(Guarded, ListAPIView[Tweet]):
+class Textbook(ListAPIView[Tweet]):
     """The same tweets by a ModelSerializer. It reads no list: the tweets' ids are cached."""
 
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
+    permission_classes = ()
+    throttle_classes: Sequence[type[BaseThrottle]] = ()
     renderer_classes = (JSONRenderer,)
     serializer_class = TweetSerializer
     tweet_ids: ClassVar[dict[int, Sequence[int]]] = {}
@@ -98,13 +96,31 @@ class Textbook(Guarded, ListAPIView[Tweet]):
         return tweets.order_by("-id")
 
 
+class Bearer(TokenAuthentication):
+    """DRF's own tokens."""
+
+    keyword = "Bearer"
+
+
+class Throttle(UserRateThrottle):
+    """DRF's own rate limit, in Redis. The limit is not reached."""
+
+    rate = "1000/min"
+
+
+class KnownTextbook(Textbook):
+    """The same with a token and a rate limit."""
+
+    authentication_classes = (Bearer,)
+    throttle_classes = (Throttle,)
+
+
 class Pull(Guarded, APIView):
     """The same page from Postgres alone: fan-out on read, by Twit's own fallback query."""
 
     def get(self, request: Request, user_id: int) -> Response:
         """Return a page, by default of 20 tweets."""
-        window = Window.from_query(request.query_params)
-        return page_response(request, window, pull.page(user_id, window), to_json)
+        return page_response(request, partial(pull.page, user_id), to_json, low=low_water().value())
 
 
 class Seed(Guarded, APIView):
@@ -122,8 +138,9 @@ class Seed(Guarded, APIView):
 urlpatterns: list[URLPattern | URLResolver] = [
     *urls.urlpatterns,
     path("empty", Empty.as_view()),
-    path("known/<user_id>", Known.as_view({"get": "retrieve"})),
+    path("tweets/empty", Empty.as_view()),
     path("textbook/<int:user_id>", Textbook.as_view()),
+    path("textbook/known/<int:user_id>", KnownTextbook.as_view()),
     path("pull/<int:user_id>", Pull.as_view()),
     path("seed/<int:user_id>", Seed.as_view()),
 ]

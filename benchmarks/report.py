@@ -75,6 +75,11 @@ def number(figure: float) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"  # noqa: PLR2004
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 node", "2 nodes"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def machine() -> dict[str, str]:
     """Describe the machine and the versions of the software, by name."""
     described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

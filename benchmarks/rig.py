@@ -28,6 +28,8 @@ def rig() -> Iterator[Stack]:
         {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
+            "BROKER_URL": redis_url,
+            "LIMITS_URL": redis_url,
             "SECRET_KEY": SECRET,
             "TWIT_OPEN_API": "on",
             "TWIT_HTTPS": "off",
@@ -50,9 +52,9 @@ def rig() -> Iterator[Stack]:
         shutil.rmtree(folder)
 
 
-def start_workers(stack: Stack, processes: int = 2) -> None:
+def start_workers(stack: Stack, processes: int = 2, **env: str) -> None:
     """Start one worker with that many processes."""
-    stack.start_worker("workers", "-I", "benchmarks.tasks", processes=processes)
+    stack.start_worker("workers", "-I", "benchmarks.tasks", processes=processes, env=env)
 
 
 def start_web(stack: Stack) -> str:

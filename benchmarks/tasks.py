@@ -2,10 +2,11 @@
 
 from celery import shared_task
 
+from benchmarks import world
 from tests.valkey import client
 from timelines.lists import changes
-from timelines.lists.changes import Change
 from timelines.lists.entries import Entry
+from timelines.lists.packing import Change
 from tweets.models import Tweet
 from users.models import Follow
 
@@ -23,5 +24,5 @@ def deliver_one(tweet_id: int) -> None:
     tweet = Tweet.objects.get(pk=tweet_id)
     follower_ids = Follow.objects.filter(followed=tweet.author_id).order_by("follower_id")
     ids = list(follower_ids.values_list("follower_id", flat=True))
-    changes.apply([Change(Entry(tweet.pk, tweet.author_id), ids)])
+    changes.apply([Change(Entry(tweet.pk, tweet.author_id), ids)], world.admissions())
     client().incr(DELIVERED)

@@ -1,4 +1,4 @@
-"""One tweet to very many followers, by one, two and three workers."""
+"""One tweet to very many followers, by one, two and three worker processes."""
 
 import time
 from statistics import median
@@ -7,7 +7,7 @@ from rich.progress import track
 
 from benchmarks import rig, world
 from benchmarks.deliveries import until_delivered
-from benchmarks.report import Result
+from benchmarks.report import Result, counted
 from benchmarks.sizes import Size
 from tests.stack import Stack
 from tests.valkey import client
@@ -26,7 +26,7 @@ def prepare(stack: Stack, size: Size) -> None:
     world.add_follows(((reader, AUTHOR) for reader in followers), users=followers[-1])
     first, *others = followers
     world.materialise(first, length=1)
-    world.copy_key(list_key(first), [list_key(reader) for reader in others])
+    world.copy(first, others)
 
 
 def followers_of(size: Size) -> range:
@@ -51,7 +51,7 @@ def by_number(stack: Stack, size: Size) -> list[Result]:
             f"Fan-out to {size.big_followers:,} followers by number of workers",
             "milliseconds",
             {
-                f"{number} worker processes, until the {which} list has the tweet": 1000
+                f"{counted(number, 'worker')}, until the {which} list has the tweet": 1000
                 * median(run[place] for run in taken[number])
                 for number in WORKERS
                 for which, place in (("first", 0), ("median", len(keys) // 2), ("last", -1))

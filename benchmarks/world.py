@@ -4,29 +4,42 @@ import gc
 import random
 from collections.abc import Iterable, Sequence
 from itertools import count, starmap
+from typing import cast
 
-from django.db import connection
+from django.db import connection as database
 
+from backends.nodes import nodes
+from backends.postgres import binary_cursor
 from benchmarks.sizes import Size
 from tests.stack import Stack
 from tests.valkey import client
-from timelines.lists import changes, store
-from timelines.lists.changes import Change
+from timelines.delivery import admitting
+from timelines.lists import admission, changes, store, upkeep
+from timelines.lists.admission import Admission
 from timelines.lists.entries import Entry
+from timelines.lists.layout import layout
+from timelines.lists.packing import Change
 from timelines.lists.store import list_key, state_key
 from users import graph
 
 # The ids are as large as in a service of some size: three bytes each as varints.
 FIRST_TWEET, FIRST_AUTHOR = 1_000_000, 500_000
 CAP = 800  # entries
-COPIES_AT_ONCE = 10_000  # keys per pipeline
+COPIES_AT_ONCE = 500  # lists per buffer
 MOMENTS = 10  # states of one list that the copies are made from
 
 
 def sql(statement: str, *parameters: int) -> None:
     """Run one statement in Postgres."""
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(statement, parameters or None)
+
+
+def number(query: str) -> int:
+    """Return the one number that the query finds."""
+    with database.cursor() as cursor:
+        cursor.execute(query)
+        return int((cursor.fetchone() or [0])[0])
 
 
 def clear(stack: Stack) -> None:
@@ -77,7 +90,7 @@ def post(authors: range, total: int) -> None:
 
 def nothing_pending() -> bool:
     """Return whether the outbox is empty."""
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute("SELECT NOT EXISTS (SELECT FROM timelines_fanout)")
         return bool((cursor.fetchone() or [False])[0])
 
@@ -93,10 +106,23 @@ def entries(length: int) -> list[Entry]:
 
 def materialise(reader: int, length: int = CAP) -> None:
     """Build a list of that many entries, and its state, by the steps of a rebuild."""
-    store.forget([reader])
-    token = store.begin_rebuild(reader)
-    assert token
-    store.finish_rebuild(reader, token, version=1, floor=0, entries=entries(length))
+    upkeep.forget(reader)
+    begun = store.begin_rebuild(reader)
+    assert begun
+    generation = admissions()[0].generation
+    store.finish_rebuild(
+        reader, begun.token, version=1, generation=generation, floor=0, entries=entries(length)
+    )
+
+
+def admissions() -> tuple[Admission, ...]:
+    """Return the admissions, and admit the servers if nobody has done so."""
+    with binary_cursor() as cursor:
+        found = admission.current(cursor)
+    if not found:
+        admitting.sweep()
+        return admissions()
+    return found
 
 
 def materialise_all(readers: range) -> None:
@@ -110,15 +136,34 @@ def materialise_all(readers: range) -> None:
     tweet_ids = count(FIRST_TWEET + CAP + 1)
     for moment in range(MOMENTS):
         while True:
-            changes.apply([Change(Entry(next(tweet_ids), FIRST_AUTHOR), [first])])
-            if client().llen(list_key(first)) == CAP + 1:
-                break
-        for key in (list_key, state_key):
-            copy_key(key(first), [key(reader) for reader in others[moment::MOMENTS]])
+            changes.apply([Change(Entry(next(tweet_ids), FIRST_AUTHOR), [first])], admissions())
+            with nodes().connection(store.slot(first)) as connection:
+                if connection.ask(("LLEN", list_key(first))) == [CAP + 1]:
+                    break
+        copy(first, others[moment::MOMENTS])
+
+
+def copy(source: int, readers: Sequence[int]) -> None:
+    """Give the readers copies of the source's list and state, on whichever server they belong."""
+    keys = list_key, state_key
+    with nodes().connection(store.slot(source)) as connection:
+        dumps = cast("list[bytes]", connection.ask(*(("DUMP", key(source)) for key in keys)))
+    found = layout(admissions())
+    shares = found.divide(Change(Entry(FIRST_TWEET, FIRST_AUTHOR), readers))
+    for server, tags in zip(found.slots, shares, strict=True):
+        with nodes().server(server.address).connection(60.0) as connection:
+            for first in range(0, len(tags), COPIES_AT_ONCE):
+                connection.ask(
+                    *(
+                        ("RESTORE", key(int(tag)), 0, dump, "REPLACE")
+                        for tag in tags[first : first + COPIES_AT_ONCE]
+                        for key, dump in zip(keys, dumps, strict=True)
+                    )
+                )
 
 
 def copy_key(source: str, names: Sequence[str]) -> None:
-    """Copy one key to all the names."""
+    """Copy one key of a single server to all the names."""
     for first in range(0, len(names), COPIES_AT_ONCE):
         with client(60.0).pipeline(transaction=False) as pipeline:
             for name in names[first : first + COPIES_AT_ONCE]:
