@@ -110,12 +110,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(running: Running)
 
 
 def test_postgres_knows_no_secret_but_its_own(running: Running) -> None:
-    [pid] = [
-        int(entry.name)
-        for entry in Path("/proc").glob("[0-9]*")
-        if (entry / "comm").exists()
-        and (entry / "comm").read_text() == "postgres\n"
-        and str(running.checkout) in (entry / "cmdline").read_text()
-    ]
+    postmaster = running.checkout / ".twit/postgres/data/postmaster.pid"
+    pid = postmaster.read_text().splitlines()[0]
     names = re.findall(r"(?:^|\0)(\w+)=", Path(f"/proc/{pid}/environ").read_text())
     assert names == ["PATH"]
