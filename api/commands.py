@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 from kombu.exceptions import OperationalError
 
-from backends.valkey import Unavailable
+from backends.servers import Server
+from backends.valkey import ROUND_SECONDS, Unavailable
 
 
 class ServerCommand(BaseCommand):
@@ -17,12 +18,14 @@ class ServerCommand(BaseCommand):
     unfinished = ""  # what to do after a failure, for commands that store things in pieces
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command. Raises CommandError if a server fails.
+        """Run the command. It waits longer than requests do.
 
+        Raises CommandError if a server fails.
         Raises ImproperlyConfigured, as web servers and workers do, unless both servers are set.
         """
         if not (settings.DATABASE_URL and settings.REDIS_URL):
             raise ImproperlyConfigured(settings.NO_SERVERS)
+        Server.patience_seconds = ROUND_SECONDS
         try:
             return super().execute(*args, **options)
         except Error as error:

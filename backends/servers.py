@@ -25,6 +25,9 @@ class _Thread(threading.local):
 class Server:
     """A server with a circuit breaker and one connection per thread and process."""
 
+    # How long this process waits for a reply, unless it says otherwise.
+    patience_seconds = REQUEST_SECONDS
+
     def __init__(self, address: Address, connect: Connect = Connection) -> None:
         self.address = address
         self._connect = connect
@@ -33,7 +36,7 @@ class Server:
 
     @contextmanager
     def connection(
-        self, timeout_seconds: float = REQUEST_SECONDS, *, tries: bool = True
+        self, timeout_seconds: float | None = None, *, tries: bool = True
     ) -> Iterator[Connection]:
         """Yield this thread's connection. Raises Unavailable.
 
@@ -48,7 +51,7 @@ class Server:
             raise Unavailable("Redis did not answer a moment ago")
         connection = None
         try:
-            connection = self._open(timeout_seconds)
+            connection = self._open(timeout_seconds or self.patience_seconds)
             try:
                 yield connection
                 if is_trial:

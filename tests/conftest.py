@@ -16,15 +16,18 @@ from rest_framework.test import APIClient
 
 from api import limits
 from backends.nodes import nodes_at
-from backends.servers import server_at
+from backends.servers import Server, server_at
 from backends.valkey import Connection
 from tests.factories import FollowFactory, UserFactory
 from tests.site import Site
 from tests.stack import Stack
 from tests.timelines.lists import admit
 from tests.valkey import client
+from timelines.delivery import tasks
 from timelines.lists import store
+from timelines.reading import low_water as low_waters
 from timelines.reading.low_water import low_water
+from tweets import settled as settleds
 from tweets.settled import settled
 from twit.local import valkey
 from users import authentication
@@ -44,6 +47,9 @@ def _fresh_valkey(monkeypatch: pytest.MonkeyPatch) -> None:
     low_water.cache_clear()
     monkeypatch.setattr(authentication, "invalid_tokens", authentication.InvalidTokens())
     monkeypatch.setattr(limits, "refused", limits.Refused())
+    # Servers of a busy machine may be slow. Tests of dead ones set their own patience.
+    monkeypatch.setattr(Server, "patience_seconds", 5.0)
+    monkeypatch.setattr(tasks, "REQUEST_SECONDS", 30.0)  # to load kombu and to connect
     client().flushdb()
 
 
@@ -108,6 +114,13 @@ def _count(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> Callabl
 def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """statements() returns how many were sent to Postgres, by any cursor, since its last call."""
     return _count(monkeypatch, psycopg.Cursor, "execute")
+
+
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process look for what is pending once, instead of ten times a second."""
+    for module in (settleds, low_waters):
+        monkeypatch.setattr(module, "REFRESH_SECONDS", 60.0)
 
 
 @pytest.fixture

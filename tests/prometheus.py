@@ -42,29 +42,32 @@ class Prometheus:
             *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={LOOPBACK}:{port}"),
         ]
         self._server = Child("prometheus", command, folder / "prometheus.log")
-        self._client = httpx.Client(base_url=f"http://{LOOPBACK}:{port}/api/v1", trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"http://{LOOPBACK}:{port}/api/v1", trust_env=False, timeout=30
+        )
         wait_until(self._responds)
 
     def _responds(self) -> bool:
         self._server.check_alive()
         try:
             return bool(self._get("query", query="up"))
-        except httpx.TransportError:
+        except httpx.HTTPError:
             return False
 
     def _get(self, path: str, **parameters: str) -> dict[str, Any]:
-        answer = self._client.get(path, params=parameters)
-        found: dict[str, Any] = answer.json().get("data", {}) if answer.is_success else {}
+        found: dict[str, Any] = (
+            self._client.get(path, params=parameters).raise_for_status().json()["data"]
+        )
         return found
 
     def values(self, expression: str) -> list[float]:
         """Return the values that the expression has now."""
-        results = self._get("query", query=expression).get("result", [])
+        results = self._get("query", query=expression)["result"]
         return [float(result["value"][1]) for result in results]
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
-        alerts = self._get("alerts").get("alerts", [])
+        alerts = self._get("alerts")["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def close(self) -> None:

@@ -67,10 +67,11 @@ class Proxy:
         with client, suppress(OSError), socket.create_connection((LOOPBACK, self.target)) as server:
             ends = {client, server}
             self._open |= ends
-            back = threading.Thread(target=self._relay, args=(server, client), daemon=True)
-            back.start()
-            self._relay(client, server)
-            back.join()
+            if not self._is_cut:  # meanwhile
+                back = threading.Thread(target=self._relay, args=(server, client), daemon=True)
+                back.start()
+                self._relay(client, server)
+                back.join()
             self._open -= ends
 
     def _relay(self, source: socket.socket, sink: socket.socket) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from twit.local import postgres, valkey
+from twit.local import net, postgres, valkey
 from twit.local.process import Child
 
 MOST_WORKERS = 12  # Valkey has 16 databases
@@ -31,13 +31,14 @@ def pytest_load_initial_conftests() -> Generator[None]:
     else:
         number = 1 + int(worker.removeprefix("gw"))
         os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
+        net.PORTS = net.PORTS[number :: MOST_WORKERS + 1]  # two never take the same one
     return (yield)
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers for `-n auto`. Many tests wait, so cores can be shared."""
-    return min(MOST_WORKERS, (os.cpu_count() or 1) * 3 // 2)
+    """Return the number of workers for `-n auto`."""
+    return min(MOST_WORKERS, os.cpu_count() or 1)
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,12 @@ class Stack:
         command = [sys.executable, "-m", "celery", "-A", "twit", "worker", "-n", node]
         command += ["-c", str(processes), "-l", "info", *options]
         child = self._start(name, command, env or {})
-        former = len(self.log(name))  # of a worker of that name that was killed
 
         def is_ready() -> bool:
             child.check_alive()
-            return f"{node} ready" in self.log(name)[former:]
+            with (self.folder / f"{name}.log").open("rb") as log:
+                log.seek(child.log_start)  # another one of that name may have been killed
+                return f"{node} ready".encode() in log.read()
 
         if wait:
             wait_until(is_ready)
@@ -122,7 +123,8 @@ class Stack:
     def kill(self, name: str) -> None:
         """Kill the process and its children with SIGKILL."""
         child = self.children.pop(name)
-        os.killpg(child.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
 
     def stop(self) -> None:

@@ -48,14 +48,14 @@ class Streamer(AbstractContextManager["Streamer"]):
         if half_closes:
             self.socket.shutdown(socket.SHUT_WR)
         while not self.status and not self.is_over:
-            self.read(10, 100)
+            self.read(30, 100)
         return self
 
     def connect(self, host: str, port: int) -> socket.socket:
         """Return a new connection. Raises OSError."""
-        return socket.create_connection((host, port), 10)
+        return socket.create_connection((host, port), 30)
 
-    def read(self, seconds: float = 10, most_bytes: int = 65_536) -> None:
+    def read(self, seconds: float = 30, most_bytes: int = 65_536) -> None:
         """Take in what arrives within that time, if anything does."""
         assert self.socket
         self.socket.settimeout(seconds)
@@ -69,7 +69,7 @@ class Streamer(AbstractContextManager["Streamer"]):
         self._parser.feed_data(arrived)
 
     def read_until(
-        self, condition: Callable[[], object], seconds: float = 10, most_bytes: int = 65_536
+        self, condition: Callable[[], object], seconds: float = 30, most_bytes: int = 65_536
     ) -> float:
         """Read until the condition is true. Return the seconds that it took."""
         started = time.monotonic()
@@ -80,7 +80,7 @@ class Streamer(AbstractContextManager["Streamer"]):
             self.read(seconds - passed, most_bytes)
         return time.monotonic() - started
 
-    def read_until_over(self, seconds: float = 10) -> float:
+    def read_until_over(self, seconds: float = 30) -> float:
         """Read until the server ends the stream. Return the seconds that it took."""
         started = time.monotonic()
         while not self.is_over:

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.stack import CHECKOUT, wait_until
@@ -39,8 +39,7 @@ def copied_checkout() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        for pid in processes_in(folder):  # processes that a failed test left running
-            os.kill(pid, signal.SIGKILL)
+        kill_all(processes_in(folder))  # what a failed test left running
         shutil.rmtree(folder)
 
 
@@ -81,9 +80,14 @@ def kill(folder: Path, *words: str) -> None:
 
     killed = found()
     assert killed
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+    kill_all(killed)
     wait_until(lambda: found() - killed)
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it ended with another one
+            os.kill(pid, signal.SIGKILL)
 
 
 def processes_in(folder: Path) -> dict[int, str]:
@@ -104,6 +108,6 @@ def stop(process: subprocess.Popen[str], checkout: Path, number: signal.Signals)
     assert process.wait(30) == 0
     assert process.stdout is not None
     process.stdout.close()
-    assert processes_in(checkout) == {}
+    wait_until(lambda: not processes_in(checkout), 10)  # those that were killed may be ending
     assert not (checkout / ".twit/lock").exists()
     assert not (checkout / ".twit/secrets/env").exists()

@@ -118,7 +118,7 @@ class Valkeys:
     def _is_content(self, node: Node) -> bool:
         info = node.told("CLUSTER", "INFO").splitlines()
         wanted = {"cluster_state:ok", f"cluster_slots_ok:{SLOTS}"}
-        return wanted <= set(info) and len(node.known()) == len(self.nodes)
+        return wanted <= set(info) and set(node.known()) == {each.id for each in self.nodes}
 
     def stop(self) -> None:
         for node in self.nodes:

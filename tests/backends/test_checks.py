@@ -21,7 +21,7 @@ from twit.local.process import StepFailed
 
 @pytest.fixture(scope="module")
 def valkeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkeys]:
-    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 2)
+    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 2, node_timeout_ms=15_000)
     yield cluster
     cluster.stop()
 

@@ -45,9 +45,8 @@ def test_a_key_that_was_absent_when_it_was_read_is_told(tracking: Tracking) -> N
 
 
 def test_a_key_that_expires_is_told(tracking: Tracking) -> None:
-    client().set("here", "yes", px=20)
-    tracking.ask(("GET", "here"))
-    wait_until(lambda: told(tracking) == [b"here"], 5)
+    tracking.ask(("SET", "here", "yes", "PX", 20), ("GET", "here"))
+    wait_until(lambda: told(tracking) == [b"here"])
 
 
 def test_a_change_right_after_a_read_is_told_without_another_word(tracking: Tracking) -> None:

@@ -14,7 +14,7 @@ import redis
 
 from tests.proxy import Proxy
 from tests.stack import CHECKOUT, Stack, wait_until
-from twit.local import postgres, process, valkey
+from twit.local import account, postgres, process, valkey
 from twit.local.net import LOOPBACK, free_port
 
 SECRET = "faults"
@@ -67,6 +67,14 @@ class Cluster(Stack):
             port=self.postgres_port,
         )
 
+    def kill_postgres(self) -> None:
+        """Kill Postgres with SIGKILL. Wait until all of its processes have noticed and ended."""
+        pid_file = self.folder / "postgres" / account.DATA / "postmaster.pid"
+        memory = pid_file.read_text().splitlines()[6].split()[1]
+        os.killpg(self.postgres.process.pid, signal.SIGKILL)
+        self.postgres.process.wait()
+        wait_until(lambda: not _is_attached(memory))
+
     def start_valkey(self, *, durable: bool = True) -> None:
         self.valkey, self.redis_url = valkey.start(
             self.folder / "valkey",
@@ -91,11 +99,11 @@ class Cluster(Stack):
             super().kill(name)
 
     def terminate(self, name: str) -> None:
-        """Send SIGTERM to the process, which is not started again and exits within 10 s."""
+        """Send SIGTERM to the process, which is not started again."""
         with self._children_lock:
             child = self.children.pop(name)
         child.process.send_signal(signal.SIGTERM)
-        child.process.wait(10)
+        child.process.wait(60)
 
     def stop(self) -> None:
         self._is_over.set()
@@ -137,6 +145,13 @@ class Cluster(Stack):
         return time.monotonic() - started
 
 
+def _is_attached(memory: str) -> bool:
+    """Return whether a process has that segment of shared memory."""
+    names, *segments = map(str.split, Path("/proc/sysvipc/shm").read_text().splitlines())
+    of, users = names.index("shmid"), names.index("nattch")
+    return any(segment[of] == memory and segment[users] != "0" for segment in segments)
+
+
 _CLAIMED = """
     SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
     WHERE relname = 'timelines_fanout' AND mode = 'RowShareLock' AND granted
@@ -153,7 +168,7 @@ def worker_killed(cluster: Cluster) -> None:
 
 
 def worker_terminated(cluster: Cluster) -> None:
-    """Send SIGTERM to a worker, which exits by itself within 10 s. Start another."""
+    """Send SIGTERM to a worker, which exits by itself. Start another."""
     cluster.terminate("one")
     cluster.start_worker("one")
 
@@ -165,10 +180,8 @@ def web_killed(cluster: Cluster) -> None:
 
 
 def postgres_killed(cluster: Cluster) -> None:
-    """Kill all Postgres processes with SIGKILL. Postgres recovers from its write-ahead log."""
-    os.killpg(cluster.postgres.process.pid, signal.SIGKILL)
-    cluster.postgres.process.wait()
-    time.sleep(1)
+    """Kill Postgres with SIGKILL. It recovers from its write-ahead log."""
+    cluster.kill_postgres()
     cluster.start_postgres()
 
 

@@ -32,9 +32,10 @@ class Network:
         listed = _run("ss", "-tnH", "state", "established", f"( dport = :{port} )")
         clients = {line.split()[2].rpartition(":")[2] for line in listed.splitlines()}
         if clients:
+            ports = f"{{ {', '.join(clients)} }}"
             RESERVED_PORTS.write_text(",".join(clients))  # new connections must not get them
-            _run("nft", f"add rule inet faults in tcp sport {{ {', '.join(clients)} }} drop")
-            _run("nft", f"add rule inet faults in tcp dport {{ {', '.join(clients)} }} drop")
+            _run("nft", f"add rule inet faults in tcp dport {port} tcp sport {ports} drop")
+            _run("nft", f"add rule inet faults in tcp sport {port} tcp dport {ports} drop")
 
     def heal(self) -> None:
         """Let all packets through again."""

@@ -68,9 +68,11 @@ class Scene:
 
         thread = threading.Thread(target=read)
         thread.start()
-        yield
-        over.set()
-        thread.join()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def burst(self, readers: Sequence[int]) -> tuple[list[float], list[float]]:
         """Let AT_ONCE readers come at once. Return their seconds, and those of others meanwhile."""

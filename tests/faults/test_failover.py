@@ -69,10 +69,10 @@ def test_a_worker_that_starts_beside_a_full_valkey_waits_for_it(cluster: Cluster
     cluster.kill("two")
     with cluster.redis() as server:
         server.config_set("maxmemory", 1)
-        worker = cluster.start_worker("three", wait=False)
+        worker = cluster.start_worker("three", wait=False).process
         wait_until(lambda: "maxmemory" in cluster.log("three"))
         time.sleep(3)
-        assert worker.process.poll() is None
+        assert worker.poll() is None
         server.config_set("maxmemory", 0)
     wait_until(lambda: " ready." in cluster.log("three"))
     assert seconds_until_delivered(cluster) < 10
@@ -86,15 +86,15 @@ def test_a_read_only_postgres_is_503_for_writes_until_it_takes_them_again(cluste
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE usename = current_user AND pid <> pg_backend_pid()"
     )
-    for answer in (post(cluster), httpx.delete(address)):
+    for answer in (post(cluster), httpx.delete(address, timeout=30)):
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
-    assert httpx.get(address).json() == tweet
+    assert httpx.get(address, timeout=30).json() == tweet
     with psycopg.connect(cluster.database_url, autocommit=True) as administrator:
         administrator.execute("SET default_transaction_read_only = off")
         administrator.execute("ALTER DATABASE twit RESET default_transaction_read_only")
     wait_until(lambda: post(cluster).status_code == 201, 10)
-    assert httpx.delete(address).status_code == 204
+    assert httpx.delete(address, timeout=30).status_code == 204
     cluster.wait_until_delivered(20)
 
 

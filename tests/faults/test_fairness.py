@@ -23,7 +23,10 @@ SECONDS_AFTER = 10  # the delivery, for which pages are requested
 def delivery_seconds(cluster: Cluster, client: httpx.Client, valkey: redis.Redis) -> list[float]:
     """Return the seconds from a POST to the entry in a follower's list, for SAMPLES tweets."""
     [(reader,)] = cluster.sql(
-        "SELECT min(follower_id) FROM users_follow WHERE followed_id = %s", ORDINARY
+        "SELECT min(follower_id) FROM users_follow WHERE followed_id = %s AND follower_id NOT IN "
+        "(SELECT follower_id FROM users_follow WHERE followed_id = %s)",
+        ORDINARY,
+        BIG,
     )
     client.get(f"/tweets/followed/{reader}").raise_for_status()
     key = list_key(reader)

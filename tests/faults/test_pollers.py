@@ -74,7 +74,7 @@ def test_a_delivery_that_fails_for_a_minute_is_seen_once(
         server.set(list_key(BROKEN), "no list")
         failing = post(web, AUTHOR)
         posted = post_for(FAILING_SECONDS, web, poller)
-        assert cluster.sql("SELECT tweet_id FROM timelines_fanout") == [(failing,)]
+        wait_until(lambda: cluster.sql("SELECT tweet_id FROM timelines_fanout") == [(failing,)])
         server.delete(list_key(BROKEN))
     wait_until(saw_exactly(web, poller, [failing, *posted]), 10)
     cluster.sql("UPDATE timelines_fanout SET next_attempt_at = now()")

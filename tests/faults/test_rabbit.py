@@ -15,6 +15,7 @@ from tests.faults.cluster import USERS, Cluster, Fault
 from tests.faults.conftest import Report, running
 from tests.faults.load import Clients, compare
 from tests.rabbit import Rabbit
+from tests.stack import wait_until
 from timelines.delivery.sweeps import SWEEP_SECONDS
 from timelines.lists.store import list_key
 
@@ -79,4 +80,4 @@ def test_a_killed_rabbitmq_loses_nothing_and_nobody_waits_for_it(
     compare(cluster, oracle, range(1, USERS + 1))
     assert oracle.longest_seconds < 1
     assert oracle.unavailable == 0
-    assert "workers   2" in cluster.manage("fanout_status")
+    wait_until(lambda: "workers   2" in cluster.manage("fanout_status"), 60)

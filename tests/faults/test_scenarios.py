@@ -60,7 +60,9 @@ def test_a_worker_killed_ten_times_in_a_long_fan_out_loses_nothing(cluster: Clus
     oracle = Oracle()
     tweets = 10
     for _ in range(tweets):
-        answer = httpx.post(f"{cluster.address}/tweets", json={"userId": 1, "message": "hello"})
+        answer = httpx.post(
+            f"{cluster.address}/tweets", json={"userId": 1, "message": "hello"}, timeout=30
+        )
         assert answer.status_code == 201
         oracle.posted[int(answer.json()["id"])] = 1
         cluster.wait_until_claimed()

@@ -15,11 +15,13 @@ def test_workers_and_web_server_that_end_by_themselves_are_started_again(cluster
 
     def responds() -> bool:
         try:
-            return httpx.get(f"{cluster.address}/tweets", trust_env=False).is_success
+            return httpx.get(f"{cluster.address}/tweets", trust_env=False, timeout=30).is_success
         except httpx.TransportError:
             return False
 
     wait_until(responds)
     tweet = {"userId": 1, "message": "hello"}
-    httpx.post(f"{cluster.address}/tweets", json=tweet, trust_env=False).raise_for_status()
+    httpx.post(
+        f"{cluster.address}/tweets", json=tweet, trust_env=False, timeout=30
+    ).raise_for_status()
     cluster.wait_until_delivered()

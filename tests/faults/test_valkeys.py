@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from backends.slots import Slots
+from backends.slots import SLOTS, Slots
 from tests.faults.cluster import USERS, Cluster
 from tests.faults.conftest import Note, Report, running, temporary_folder
 from tests.faults.load import Clients, compare
+from tests.stack import wait_until
 from tests.valkeys import Node, Valkeys
 
 RUNS = min(5, int(os.environ.get("TWIT_STORMS", "1")))
@@ -36,7 +37,13 @@ def cluster(valkeys: Valkeys) -> Iterator[Cluster]:
 
 
 def primaries(valkeys: Valkeys) -> list[Node]:
+    """Return the nodes with slots, once they agree: one that was away learns of it late."""
+    wait_until(lambda: _slots_in_all(valkeys) == SLOTS)
     return [node for node in valkeys.living() if node.slots()]
+
+
+def _slots_in_all(valkeys: Valkeys) -> int:
+    return sum(last + 1 - first for node in valkeys.living() for first, last in node.slots())
 
 
 def a_primary_is_killed(valkeys: Valkeys) -> None:

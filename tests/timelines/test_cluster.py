@@ -32,7 +32,7 @@ READERS = 24
 
 @pytest.fixture(scope="module")
 def valkeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkeys]:
-    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 3)
+    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 3, node_timeout_ms=15_000)
     yield cluster
     cluster.stop()
 
@@ -107,7 +107,8 @@ def test_each_node_gets_its_share_and_is_admitted_for_its_slots(scene: Scene) ->
 def test_slots_move_there_and_back(scene: Scene) -> None:
     one, two, _ = scene.valkeys.nodes
     scene.read()
-    slots = [Slots(0, 2729)]  # a primary that loses all of its slots becomes a replica
+    slot = nodes().slot(scene.of(one)[0].pk)
+    slots = [Slots(slot, slot)]  # a primary that loses all of its slots becomes a replica
     for source, target in ((one, two), (two, one)):
         scene.alyssa_posts()
         deliver_all()

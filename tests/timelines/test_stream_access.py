@@ -48,7 +48,7 @@ def listen(web: Stack) -> Iterator[Listen]:
     def start(token: str, reader_id: int, *headers: str) -> Streamer:
         path = f"/tweets/followed/{reader_id}/stream"
         stream = Streamer(web.address, path, f"Authorization: Bearer {token}", *headers)
-        wait_until(lambda: stream.open().status == 200, 5)  # those of the last test may just end
+        wait_until(lambda: stream.open().status == 200)  # those of the last test may just end
         opened.append(stream)
         return stream
 
@@ -63,7 +63,7 @@ def ask(web: Stack, token: str, reader_id: int = BEN, origin: str = "") -> httpx
     if token:
         headers["Authorization"] = f"Bearer {token}"
     address = f"{web.address}/tweets/followed/{reader_id}/stream"
-    return httpx.get(address, headers=headers)
+    return httpx.get(address, headers=headers, timeout=30)
 
 
 def has_begun(stream: Streamer) -> bool:
@@ -149,7 +149,7 @@ def test_a_logout_ends_the_tokens_streams_and_no_others(
     for stream in (ends, stays):
         stream.read_until(partial(has_begun, stream))
     site.client(token).post("/auth/logout").raise_for_status()
-    print(f"a revoked token's stream ends after {ends.read_until_over(5):.1f} s")
+    print(f"a revoked token's stream ends after {ends.read_until_over():.1f} s")
     stays.read(0.5)
     assert not stays.is_over
     assert ends.open().status == 401

@@ -35,7 +35,7 @@ def posting(address: str, authors: list[User]) -> Iterator[None]:
     done = threading.Event()
 
     def post() -> None:
-        with httpx.Client(base_url=address, trust_env=False) as client:
+        with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
             number = 0
             while not done.wait(0.005):
                 author = authors[number % len(authors)]

@@ -135,7 +135,7 @@ def test_a_server_that_does_not_answer_has_no_lists_and_tells_when_it_is_back() 
         assert changed(watch) == {*READERS}
         assert read(watch) == dict.fromkeys(READERS)
         proxy.heal()
-        wait_until(lambda: read(watch)[1] == [10], 5)
+        wait_until(lambda: read(watch)[1] == [10])
     push(11, 1)
     assert changed(watch) == {1}
     proxy.close()
@@ -143,7 +143,7 @@ def test_a_server_that_does_not_answer_has_no_lists_and_tells_when_it_is_back() 
 
 @pytest.fixture(scope="module")
 def valkeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkeys]:
-    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 2)
+    cluster = Valkeys(tmp_path_factory.mktemp("cluster"), 2, node_timeout_ms=15_000)
     yield cluster
     cluster.stop()
 

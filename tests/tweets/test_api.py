@@ -10,8 +10,6 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from tests.factories import TweetFactory, UserFactory
-from timelines.reading import low_water
-from tweets import settled
 from tweets.models import Tweet
 from users.models import Follow, User
 
@@ -236,10 +234,8 @@ def test_an_endpoint_costs_a_fixed_number_of_queries(
     method: str,
     path: str,
     queries: int,
-    monkeypatch: pytest.MonkeyPatch,
+    one_look: None,
 ) -> None:
-    for module in (settled, low_water):  # a process looks ten times a second, not for each page
-        monkeypatch.setattr(module, "REFRESH_SECONDS", 60.0)
     follow(ben, alyssa)
     tweet = TweetFactory.create_batch(tweets, author=alyssa)[0]
     api.get("/tweets")

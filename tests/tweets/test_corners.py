@@ -122,7 +122,10 @@ def test_a_matching_etag_gets_a_304(
 def lasting(response: httpx.Response) -> dict[str, str]:
     """Return the headers that don't differ from request to request."""
     own = {"date", "x-request-id"}
-    return {name: value for name, value in response.headers.items() if name not in own}
+    headers = {name: value for name, value in response.headers.items() if name not in own}
+    if "link" in headers:  # the cursor changes as tweets become settled
+        headers["link"] = re.sub(r"after=[\w-]+", "", headers["link"])
+    return headers
 
 
 @pytest.mark.parametrize("path", ["/tweets", "/tweets/1", "/tweets/user/1", "/tweets/999", "/"])

@@ -171,7 +171,10 @@ def test_retries_after_a_killed_web_server_create_one_tweet(
     ):
         holder.execute("LOCK TABLE tweets_tweet IN SHARE MODE")
         pending = [threads.submit(post_until_answered, stack.address, ben) for _ in range(AT_ONCE)]
-        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        waiting = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         with connection.cursor() as cursor:
             while not cursor.rowcount > 0:
                 cursor.execute(waiting)

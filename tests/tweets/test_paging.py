@@ -61,7 +61,7 @@ def test_a_full_last_page_has_no_next_link(
 
 @pytest.mark.parametrize("pattern", LISTS)
 def test_prev_links_lead_to_all_newer_tweets(
-    api: APIClient, alyssa: User, paths: Any, pattern: str
+    api: APIClient, alyssa: User, paths: Any, pattern: str, one_look: None
 ) -> None:
     TweetFactory.create(author=alyssa)
     address = links(api.get(f"{paths(pattern)}?limit=2"))["prev"]

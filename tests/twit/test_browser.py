@@ -108,7 +108,7 @@ def test_the_start_page_of_the_admin_follows_the_backlog(browser: Browser, addre
     FanOut.objects.create(kind="deliver", tweet_id=1, author_id=1, attempts=2)
     wait_until(lambda: browser.text("#pending") == str(pending + 1))
     assert browser.text("#failing") == "1"
-    assert "0 answer" in browser.text("#workers")
+    wait_until(lambda: "0 answer" in browser.text("#workers"))
     wait_until(lambda: "a second" in browser.text("#rate"))
     assert_follows_its_policy(browser)
 

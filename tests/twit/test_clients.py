@@ -92,7 +92,7 @@ def test_curl(site: Site) -> None:
 
 
 def test_httpx(site: Site) -> None:
-    with httpx.Client(base_url=site.address, trust_env=False) as client:
+    with httpx.Client(base_url=site.address, trust_env=False, timeout=30) as client:
         signed_in = client.post("/auth/login", json=CREDENTIALS).raise_for_status().json()
         client.headers["Authorization"] = f"Bearer {signed_in['token']}"
         posted = [

@@ -43,25 +43,29 @@ def logging_server(
 
 
 def get(server: Stack, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"{server.address}{path}", headers=headers, trust_env=False)
+    return httpx.get(f"{server.address}{path}", headers=headers, trust_env=False, timeout=30)
 
 
 def about(server: Stack, response: httpx.Response) -> list[str]:
     """Return the messages of all lines about the request, once it was logged."""
     name = f"request={response.headers['X-Request-ID']}"
     wait_until(lambda: re.search(rf"twit.requests {name}\b", server.log("web")))
-    return [line for line in server.log("web").splitlines() if f"{name}" in line]
+    return [line for line in server.log("web").splitlines() if name in line]
 
 
 def parsed(server: Stack, request_id: str) -> dict[str, Any]:
     """Return the line of the request in the access log."""
-    wait_until(lambda: f'"{request_id}"' in server.log("web").rpartition("twit.requests")[2])
-    lines: list[dict[str, Any]] = list(map(json.loads, server.log("web").splitlines()))
-    [found] = [
-        line
-        for line in lines
-        if line.get("request_id") == request_id and line["logger"] == "twit.requests"
-    ]
+
+    def logged() -> list[dict[str, Any]]:
+        complete, _, _ = server.log("web").rpartition("\n")
+        return [
+            line
+            for line in map(json.loads, complete.splitlines())
+            if line.get("request_id") == request_id and line["logger"] == "twit.requests"
+        ]
+
+    wait_until(logged)
+    [found] = logged()
     return found
 
 
@@ -134,7 +138,7 @@ def test_the_access_log_names_request_user_address_size_and_duration(
 
 
 def test_a_session_names_its_user(direct: Stack) -> None:
-    with httpx.Client(base_url=direct.address, trust_env=False) as browser:
+    with httpx.Client(base_url=direct.address, trust_env=False, timeout=30) as browser:
         form = browser.get("/admin/login/").cookies
         credentials = {"username": "staff", "password": "password of staff"}
         body = credentials | {"csrfmiddlewaretoken": form["csrftoken"], "next": "/admin/"}
@@ -153,7 +157,7 @@ def test_a_stream_leaves_a_line_when_it_opens_and_one_when_it_ends(
 ) -> None:
     token = {"Authorization": f"Bearer {site.login('ben')}"}
     address = f"{direct.address}/tweets/followed/1/stream"
-    with httpx.stream("GET", address, headers=token, trust_env=False) as stream:
+    with httpx.stream("GET", address, headers=token, trust_env=False, timeout=30) as stream:
         opening, *others = about(direct, stream)
         assert re.search(r' user=1: 127.0.0.1 "GET \S+/stream" 200, .* stream opens$', opening)
         assert not others
@@ -168,7 +172,9 @@ def test_a_stream_leaves_a_line_when_it_opens_and_one_when_it_ends(
 
 def test_a_failed_login_leaves_a_line_without_the_password(direct: Stack) -> None:
     credentials = {"username": "be\rn", "password": "wrong-one"}
-    response = httpx.post(f"{direct.address}/auth/login", json=credentials, trust_env=False)
+    response = httpx.post(
+        f"{direct.address}/auth/login", json=credentials, trust_env=False, timeout=30
+    )
     assert response.status_code == 401
     said = " ".join(about(direct, response))
     assert r"WARNING twit.access" in said
@@ -178,7 +184,7 @@ def test_a_failed_login_leaves_a_line_without_the_password(direct: Stack) -> Non
 
 def test_tokens_leave_a_line_when_they_are_created_and_revoked(direct: Stack) -> None:
     def post(path: str, **more: Any) -> httpx.Response:
-        return httpx.post(f"{direct.address}{path}", trust_env=False, **more)
+        return httpx.post(f"{direct.address}{path}", trust_env=False, **more, timeout=30)
 
     credentials = {"username": "eva", "password": "password of eva"}
     for path, how in (("logout", "signed out"), ("logoutall", "signed out everywhere")):

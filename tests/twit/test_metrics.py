@@ -255,7 +255,7 @@ def test_every_alert_has_an_entry_in_the_runbook() -> None:
 
 def scrape(port: int, **labels: str) -> dict[str, float]:
     """Return what is served by name, summed up over the samples with these labels."""
-    text = httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+    text = httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False, timeout=30).text
     found = Counter[str]()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -267,7 +267,7 @@ def test_the_log_says_who_acted_for_whom(
 
 @pytest.mark.django_db
 def test_reading_ones_own_timeline_looks_up_no_permissions(
-    settings: Settings, eva: User, statements: Callable[[], int]
+    settings: Settings, eva: User, statements: Callable[[], int], one_look: None
 ) -> None:
     settings.TWIT_OPEN_API = False
     _, token = issue(eva, timedelta(days=1))

@@ -30,7 +30,7 @@ class Running:
 
     def responds(self) -> bool:
         try:
-            return httpx.get(f"{self.address}/tweets", trust_env=False).is_success
+            return httpx.get(f"{self.address}/tweets", trust_env=False, timeout=30).is_success
         except httpx.TransportError:
             return False
 
@@ -66,7 +66,9 @@ def test_a_worker_that_is_killed_while_redis_is_full_comes_back(running: Running
         valkey.config_set("maxmemory", 0)
     wait_until(running.responds)
     tweets = f"{running.address}/tweets"
-    tweet = httpx.post(tweets, data={"userId": "1", "message": "hi"}, trust_env=False).json()
+    tweet = httpx.post(
+        tweets, data={"userId": "1", "message": "hi"}, trust_env=False, timeout=30
+    ).json()
     with psycopg.connect(running.published("DATABASE_URL"), autocommit=True) as connection:
         pending = "SELECT 1 FROM timelines_fanout WHERE tweet_id = %s"
         wait_until(lambda: not connection.execute(pending, [tweet["id"]]).fetchone(), seconds=60)

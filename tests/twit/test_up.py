@@ -31,7 +31,7 @@ def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     assert sorted(arrivals) == ["alyssa", "eva", "louis"]
     api = f"http://127.0.0.1:{port}/tweets"
     assert f"Twit is up.\n  Page     http://127.0.0.1:{port}/\n  API      {api}\n" in printed
-    tweets = httpx.get(api).json()
+    tweets = httpx.get(api, timeout=30).json()
 
     assert_silent(checkout, seconds=3)
     second, output = up(checkout)
@@ -52,7 +52,9 @@ def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
 
     process, printed = up(checkout, TWIT_PORT=port)
     assert READY in printed, printed
-    assert httpx.get(f"{api}?limit=200").json()[1:] == tweets  # the second demo posted one more
+    assert (
+        httpx.get(f"{api}?limit=200", timeout=30).json()[1:] == tweets
+    )  # the second demo posted one more
     stop(process, checkout, signal.SIGTERM)
 
 

@@ -44,10 +44,19 @@ def locked_tweets(stack: Stack) -> Iterator[None]:
         yield
 
 
-def wait_until_threads_are_busy(stack: Stack) -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+def wait_until_threads_are_busy(stack: Stack, threads: int = THREADS) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
     with psycopg.connect(stack.env["DATABASE_URL"], autocommit=True) as watcher:
-        wait_until(lambda: watcher.execute(waiting).fetchone() == (THREADS,))
+        wait_until(lambda: watcher.execute(waiting).fetchone() == (threads,))
+
+
+def wait_until_read(stack: Stack) -> None:
+    """Return once the server has read what was sent to it: it reads in order."""
+    with Raw(stack.address) as later:
+        assert later.get("/livez").reply().status == 200
 
 
 def test_beyond_a_hundred_waiting_requests_clients_get_a_503(stack: Stack) -> None:
@@ -58,7 +67,7 @@ def test_beyond_a_hundred_waiting_requests_clients_get_a_503(stack: Stack) -> No
             for client in clients:
                 client.get("/tweets")
             wait_until_threads_are_busy(stack)
-            time.sleep(1)
+            wait_until_read(stack)
             refused = late.get("/tweets").reply()
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert refused.body == {"detail": "The server is overloaded."}
@@ -80,9 +89,9 @@ def test_the_request_of_a_client_that_left_while_it_waited_is_dropped(
             wait_until_threads_are_busy(stack)
             leaves.post("/tweets", (body % "left").encode())
             stays.post("/tweets", (body % "stayed").encode())
-            time.sleep(0.5)
+            wait_until_read(stack)
             leave(leaves)
-            time.sleep(0.5)
+            wait_until_read(stack)
         assert stays.reply().status == 201
     assert [tweet.message for tweet in Tweet.objects.all()] == ["stayed"]
 
@@ -227,7 +236,7 @@ def serve_all(paths: Sequence[str], waiting: str) -> list[tuple[str, int]]:
 
 def test_a_request_that_waits_too_long_for_a_thread_gets_a_503() -> None:
     statuses = [status for _, status in serve_all(["/"] * 5 * THREADS, waiting="/")]
-    assert 2 * THREADS <= statuses.count(200) <= 4 * THREADS
+    assert THREADS <= statuses.count(200) <= 4 * THREADS
     assert statuses.count(503) == 5 * THREADS - statuses.count(200)
 
 
@@ -239,7 +248,7 @@ def test_many_probes_at_once_hold_up_nothing_else() -> None:
     assert statuses[: len(others)] == [(path, 503) for path in others]  # too many wait
     assert {*statuses[len(others) :][:2]} == {("/livez", 200), ("/", 200)}
     late = statuses[len(others) + 2 :]
-    assert late[:2] == [("/readyz", 200)] * 2
+    assert late[0] == ("/readyz", 200)
     assert late[-1] == ("/readyz", 503)
 
 
@@ -272,8 +281,9 @@ def test_headers_that_are_too_long_get_a_431(site: Site) -> None:
     for start in (b"GET /", b"GET /tweets HTTP/1.1\r\nX-Long: "):
         with Raw(site.address) as connection:
             connection.send(start)
-            with pytest.raises(OSError):  # the server has closed the connection
-                for _ in range(100):
+            started = time.monotonic()
+            with pytest.raises(ConnectionError):  # the server has closed the connection
+                while time.monotonic() - started < 30:
                     connection.send(b"x" * 10_000)
                     time.sleep(0.02)
     with Raw(site.address) as connection:
@@ -284,8 +294,8 @@ def test_headers_that_are_too_long_get_a_431(site: Site) -> None:
 def test_slow_headers_end_the_connection(site: Site) -> None:
     with Raw(site.address) as connection:
         assert connection.get("/tweets?limit=1").reply().status == 200
-        connection.send(b"GET /tweets HTTP/1.1\r\nX-Slow: ")
         started = time.monotonic()
+        connection.send(b"GET /tweets HTTP/1.1\r\nX-Slow: ")
         with pytest.raises(OSError):
             while time.monotonic() - started < HEAD_SECONDS + 20:
                 connection.send(b"x")
@@ -309,7 +319,7 @@ def hasty(site: Site) -> Iterator[str]:
 
 def responds(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/tweets", trust_env=False).is_success
+        return httpx.get(f"{address}/tweets", trust_env=False, timeout=30).is_success
     except httpx.TransportError:
         return False
 
@@ -366,11 +376,11 @@ def test_on_sigterm_requests_under_way_are_finished(stack: Stack) -> None:
         with locked_tweets(stack):
             for _ in range(THREADS):
                 connection.get("/tweets")
-            time.sleep(0.5)
+            wait_until_threads_are_busy(stack, 1)  # the others wait for the first one's response
             web.terminate()
-            time.sleep(1)
+            wait_until(lambda: "Terminated child process" in stack.log("web"))
         assert connection.reply().status == 200
-    assert web.wait(10) == 0
+    assert web.wait(30) == 0
 
 
 def test_a_slow_body_does_not_keep_the_server_from_stopping(stack: Stack) -> None:
@@ -378,9 +388,9 @@ def test_a_slow_body_does_not_keep_the_server_from_stopping(stack: Stack) -> Non
     web = stack.children["web"].process
     with Raw(stack.address) as connection:
         connection.post("/tweets", b"{", length=60_000)
-        time.sleep(0.5)
+        wait_until_read(stack)
         web.terminate()
-        assert web.wait(10) == 0
+        assert web.wait(30) == 0
         assert connection.is_closed()
     assert "Traceback" not in stack.log("web")
 
@@ -392,7 +402,7 @@ def test_the_access_log_has_a_line_for_each_request(stack: Stack) -> None:
     [line] = [line for line in stack.log("web").splitlines() if "limit=7" in line]
     assert re.fullmatch(
         r"\S+ \S+ INFO twit.requests request=\w+: "
-        r'127.0.0.1 "GET /tweets\?limit=7" 200, 2 bytes, 0.\d+ s',
+        r'127.0.0.1 "GET /tweets\?limit=7" 200, 2 bytes, \d+\.\d+ s',
         line,
     )
 

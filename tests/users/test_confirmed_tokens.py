@@ -121,7 +121,7 @@ def test_a_moderator_who_was_demoted_posts_for_nobody_else(
 
 
 def test_a_page_and_a_post_take_one_statement_each(
-    client: APIClient, ben: User, statements: Callable[[], int]
+    client: APIClient, ben: User, statements: Callable[[], int], one_look: None
 ) -> None:
     statements()
     client.get(f"/tweets/followed/{ben.pk}")

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.site import Site
-from tests.stack import Stack
+from tests.stack import Stack, wait_until
 from tests.valkey import client
 from users import logins
 from users.models import User
@@ -231,7 +231,7 @@ def test_a_login_gets_a_503_at_once_while_another_waits(
     with ThreadPoolExecutor() as pool, logins.turn():
         pool.submit(wait_in_line)
         assert waits.wait(10)
-        time.sleep(0.5)
+        wait_until(lambda: not logins._in_line._value)
         started = time.monotonic()
         assert login(api, "ben", "right").status_code == 503
         assert time.monotonic() - started < 10

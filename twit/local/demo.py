@@ -86,7 +86,9 @@ def show_delivery(address: str) -> None:
     # With token access a superuser may post as ben and read his followers' timelines.
     _, token = AuthToken.objects.create(superuser, expiry=timedelta(minutes=1))
     bearer = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=address, headers=bearer, trust_env=False) as client:
+    with httpx.Client(
+        base_url=address, headers=bearer, trust_env=False, timeout=ARRIVAL_SECONDS
+    ) as client:
         _show_arrivals(client, follows[0].followed_id, followers)
 
 

@@ -10,7 +10,7 @@ from twit.values import MAX_PORT
 LOOPBACK = "127.0.0.1"
 # Systems take the source ports of connections from higher ones by default. A port that is free now
 # might otherwise be in use by the time a server listens on it.
-_PORTS = range(10_240, 32_768)
+PORTS = range(10_240, 32_768)
 _given: set[int] = set()  # servers may listen on these soon
 
 
@@ -21,7 +21,7 @@ def free_port(wanted: int = 0) -> int:
     """
     port = wanted
     while not port or not _is_free(port):
-        port = secrets.choice([port for port in _PORTS if port not in _given])
+        port = secrets.choice([port for port in PORTS if port not in _given])
     _given.add(port)
     return port
 
