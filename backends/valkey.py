@@ -17,7 +17,8 @@ import hiredis
 from backends.address import Address
 from backends.script import Script
 
-# The longest wait for one reply, in a request and in a round. Rounds send much more at once.
+# The longest wait for one reply: in a request, and in a round or a management command. Rounds send
+# much more at once.
 REQUEST_SECONDS = 0.3
 ROUND_SECONDS = 2.5
 BUFFER_BYTES = 65_536
@@ -120,10 +121,10 @@ class Connection:
     def lines(self, count: int) -> list[bytes]:
         """Return the next replies, each of which is one line: b":3", or b"-ERR" and a text.
 
-        Not to decode them saves two thirds of the time. Nothing may be left of what
-        `replies` has read. Raises OSError.
+        Not to decode them saves two thirds of the time. Call `catch_up` before their commands are
+        sent, so that nothing else arrives with them. Raises OSError.
         """
-        self.catch_up()
+        assert not self._owed
         assert not self._decoder.has_data()
         lines: list[bytes] = []
         rest = b""

@@ -83,13 +83,18 @@ def add_followers(author: User, count: int) -> list[int]:
 
 def apply(*some: Change) -> Sequence[Outcome]:
     """Make the changes at the servers that REDIS_URL names, as if they were admitted."""
+    return changes.apply(some, admissions())
+
+
+def admissions() -> tuple[Admission, ...]:
+    """Return the admissions of the servers that REDIS_URL names."""
     primaries = [primary for address in nodes().addresses() if (primary := nodes().look(address))]
-    admissions = [
+    found = [
         Admission(slots, primary.address, primary.identity, 0)
         for primary in primaries
         for slots in primary.slots
     ]
-    return changes.apply(some, tuple(sorted(admissions)))
+    return tuple(sorted(found))
 
 
 def push(tweet_id: int, *reader_ids: int) -> int:

@@ -3,9 +3,11 @@
 import io
 import re
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -13,7 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import FollowFactory, TweetFactory, UserFactory
-from tests.stack import CHECKOUT
+from tests.proxy import Proxy
+from tests.stack import CHECKOUT, Stack
 from tests.timelines.lists import deliver_all, listed, page
 from tests.timelines.machine import small_ranges
 from tests.valkey import client
@@ -53,6 +56,14 @@ def remove_entry(tweet: Tweet, reader: User) -> None:
     """Remove the tweet's entry from the reader's list."""
     entry = Entry(tweet.pk, tweet.author_id).encode()
     assert client().lrem(list_key(reader.pk), 0, entry) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_command_waits_for_a_server_that_would_be_too_slow_for_a_request(stack: Stack) -> None:
+    port = int(settings.REDIS_URL.rpartition(":")[2].partition("/")[0])
+    with closing(Proxy(port, delay_seconds=0.4)) as slow:
+        stack.env["REDIS_URL"] = slow.url(settings.REDIS_URL)
+        assert "0 timelines, 0 believed" in stack.manage("verify_timelines")
 
 
 def test_verify_finds_no_difference_in_a_correct_list(tweets: list[Tweet]) -> None:

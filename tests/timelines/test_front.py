@@ -19,7 +19,8 @@ from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import User
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# A test in another database may keep its transaction open for minutes.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def wait_for_other_databases() -> None:
             cursor.execute(query, [moment])
             return not cursor.fetchall()
 
-    wait_until(are_over, 60)
+    wait_until(are_over, 500)
 
 
 def post(author: User, worker: Worker) -> None:

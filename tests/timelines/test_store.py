@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.nodes import nodes
 from backends.valkey import Connection, Unavailable
-from tests.timelines.lists import AUTHOR, apply, listed, materialise, push
+from tests.timelines.lists import AUTHOR, admissions, apply, listed, materialise, push
 from tests.timelines.machine import small_lists
 from tests.valkey import client
 from timelines.lists import changes, store, upkeep
@@ -181,6 +181,18 @@ def test_an_error_in_one_list_fails_only_its_own_change() -> None:
     assert failed.error.startswith(f"{list_key(READER)}: WRONGTYPE")
     assert other == Outcome(2)
     assert listed(6) == listed(9) == [3, 2, 1]
+
+
+def test_pushes_go_out_while_an_early_read_is_pending() -> None:
+    materialise(READER, 1)
+    admitted = admissions()
+    for tweet_id in range(2, 50):
+        early = store.begin_read(READER)
+        change = Change(Entry(tweet_id, AUTHOR), [READER])
+        assert changes.apply([change], admitted) == [Outcome(1)]
+        found = store.finish_read(early)
+        assert found
+        assert max(found.tweet_ids) == tweet_id - 1
 
 
 def test_garbage_instead_of_lengths_is_a_server_that_is_unavailable(

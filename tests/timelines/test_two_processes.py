@@ -1,7 +1,9 @@
 """Every web process shows a change in its next page, even if it has served the old page before."""
 
 import os
+import re
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -49,13 +51,27 @@ class Scene(NamedTuple):
         assert self.pages() == [page] * len(self.clients)
 
 
-def sockets(process_id: int) -> int:
-    """Return how many sockets the process has open."""
-    count = 0
+def sockets(process_id: str) -> set[str]:
+    """Return the numbers of the sockets that the process has open."""
+    found = set()
     for link in Path(f"/proc/{process_id}/fd").iterdir():
         with suppress(FileNotFoundError):  # it has just been closed
-            count += str(link.readlink()).startswith("socket:")
-    return count
+            found |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
+    return found
+
+
+def server_of(answer: httpx.Response, process_ids: Sequence[str]) -> str:
+    """Return the id of the process at the other end of the connection."""
+    stream = answer.extensions["network_stream"]
+    ends = [stream.get_extra_info(name)[1] for name in ("server_addr", "client_addr")]
+    sockets_of_all = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    [number] = [
+        fields[9]
+        for fields in sockets_of_all
+        if [int(end.rpartition(":")[2], 16) for end in fields[1:3]] == ends
+    ]
+    [found] = [each for each in process_ids if number in sockets(each)]
+    return found
 
 
 @pytest.fixture
@@ -70,27 +86,15 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path, ben: User, alyssa: Use
     token = {"Authorization": f"Bearer {issue(ben, timedelta(days=1))[1]}"}
     command = ["pgrep", "-P", str(stack.children["web"].process.pid), "-f", "multiprocessing.spawn"]
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    before: dict[int, int] = {}
     clients: list[httpx.Client] = []
-
-    def have_started() -> bool:
-        """They open sockets of their own while they start."""
-        nonlocal before
-        earlier, before = (
-            before,
-            {int(process_id): sockets(int(process_id)) for process_id in found},
-        )
-        return before == earlier
+    reached: set[str] = set()
 
     def reach_both() -> bool:
         new = httpx.Client(base_url=stack.address, headers=token, timeout=30, trust_env=False)
         clients.append(stack.clients.enter_context(new))
-        new.get("/livez")
-        has_both = all(sockets(process_id) > count for process_id, count in before.items())
-        return has_both and len(clients) >= CLIENTS
+        reached.add(server_of(new.get("/livez"), found))
+        return len(reached) == 2 and len(clients) >= CLIENTS
 
-    wait_until(have_started, pause_seconds=0.3)
-    assert len(before) == 2
     wait_until(reach_both)
     made = Scene(ben, alyssa, tweets, clients)
     deliver_all()

@@ -19,7 +19,7 @@ def run_schemathesis(stack: Stack, folder: Path, *options: str, password: str = 
     """Run all checks of schemathesis over HTTP. Return its report. Fail if a check fails."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli"),
-        *("run", f"{stack.address}/schema", "--checks", "all", "--max-examples", "8"),
+        *("run", f"{stack.address}/schema", "--checks", "all", "--max-examples", "6"),
         *("--seed", "1", "--exclude-operation-id", STREAM),
         *("--continue-on-failure", "--no-color", *options),
     ]

@@ -76,6 +76,7 @@ class Share:
         server = nodes().server(self.server.address)
         # Sweeps find out when a dead server is back. A round would wait longer for it.
         with server.connection(ROUND_SECONDS, tries=False) as connection:
+            connection.catch_up()
             self._send(connection)
             yield
             grown = self._read(connection)
