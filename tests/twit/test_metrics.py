@@ -294,7 +294,7 @@ def test_streams_and_refused_requests_count(
         stream.read_until(lambda: stream.gone)
         assert scrape(port, event="gone")["twit_stream_events_total"] == 1
     wait_until(lambda: scrape(port)["twit_streams_open"] == 0)
-    assert scrape(port, reason="closed")["twit_streams_ended_total"] == 1
+    wait_until(lambda: scrape(port, reason="closed")["twit_streams_ended_total"] == 1)
     for request, status in ((b"?\r\n\r\n", 400), (b"GET /" + b"x" * 70_000, 431)):
         with Raw(stack.address) as connection:
             assert connection.send(request).reply().status == status
