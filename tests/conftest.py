@@ -25,9 +25,7 @@ from tests.timelines.lists import admit
 from tests.valkey import client
 from timelines.delivery import tasks
 from timelines.lists import store
-from timelines.reading import low_water as low_waters
 from timelines.reading.low_water import low_water
-from tweets import settled as settleds
 from tweets.settled import settled
 from twit.local import valkey
 from users import authentication
@@ -119,8 +117,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 @pytest.fixture
 def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process look for what is pending once, instead of ten times a second."""
-    for module in (settleds, low_waters):
-        monkeypatch.setattr(module, "REFRESH_SECONDS", 60.0)
+    for module in ("tweets.settled", "timelines.reading.low_water"):
+        monkeypatch.setattr(f"{module}.REFRESH_SECONDS", 60.0)
 
 
 @pytest.fixture
