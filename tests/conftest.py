@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.test import override_settings
 from rest_framework.test import APIClient
 
 from api import limits
@@ -27,7 +26,6 @@ from timelines.delivery import tasks
 from timelines.lists import store
 from timelines.reading.low_water import low_water
 from tweets.settled import settled
-from twit.local import valkey
 from users import authentication
 from users.models import Follow, User
 
@@ -59,23 +57,6 @@ def _admitted(request: pytest.FixtureRequest, _fresh_valkey: None) -> None:
     ):
         request.getfixturevalue("db")
         admit()
-
-
-@pytest.fixture(scope="session")
-def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Valkey that no other worker of xdist empties."""
-    folder = tmp_path_factory.mktemp("valkey")
-    server, url = valkey.start(folder, password="own", log=folder / "log", durable=False)
-    yield url
-    server.stop()
-
-
-@pytest.fixture
-def alone(own_valkey: str, _fresh_valkey: None) -> Iterator[None]:
-    """Use that Valkey: a server that is emptied tells all who track its keys, in all databases."""
-    with override_settings(REDIS_URL=own_valkey):
-        client().flushdb()
-        yield
 
 
 @pytest.fixture

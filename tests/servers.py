@@ -1,7 +1,7 @@
-"""A pytest plugin that starts a real Postgres and a real Valkey for the run, before Django loads.
+"""A pytest plugin that starts a real Postgres and a real Valkey before Django loads.
 
-TEST_DATABASE_URL and TEST_REDIS_URL select existing servers instead. Each xdist worker has its own
-database on both: pytest-django creates it in Postgres, and Valkey's are numbered.
+Each process that runs tests has its own, so that no test notices those of another process.
+TEST_DATABASE_URL and TEST_REDIS_URL select existing servers instead, for one process.
 """
 
 import os
@@ -16,7 +16,8 @@ import pytest
 from twit.local import net, postgres, valkey
 from twit.local.process import Child
 
-MOST_WORKERS = 12  # Valkey has 16 databases
+EXISTING = {name: os.environ.get(f"TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}
+SHARES = 64  # of the ports: processes never take the same one
 
 _servers: list[Child] = []
 _base: Path | None = None
@@ -24,21 +25,20 @@ _base: Path | None = None
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Generator[None]:
-    """Start the servers in the controller; workers inherit its environment."""
+    """Start the servers of this process: pytest's own, or a worker of xdist."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None:
-        _start()
-    else:
-        number = 1 + int(worker.removeprefix("gw"))
-        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
-        net.PORTS = net.PORTS[number :: MOST_WORKERS + 1]  # two never take the same one
+    number = 1 + int(worker.removeprefix("gw")) if worker else 0
+    if number > 1 and any(EXISTING.values()):
+        raise pytest.UsageError("TEST_DATABASE_URL and TEST_REDIS_URL are for one process: -n 1")
+    net.PORTS = net.PORTS[number % SHARES :: SHARES]
+    _start()
     return (yield)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of workers for `-n auto`."""
-    return min(MOST_WORKERS, os.cpu_count() or 1)
+    return 1 if any(EXISTING.values()) else os.cpu_count() or 1
 
 
 @pytest.hookimpl(trylast=True)
@@ -59,10 +59,10 @@ def _start() -> None:
     variables |= dict.fromkeys(
         ("BROKER_URL", "LIMITS_URL", "TWIT_METRICS_WEB", "TWIT_METRICS_WORKER"), ""
     )
-    # Django creates each xdist worker's database.
+    # Django creates the test's database.
     start_postgres = partial(postgres.start, creates_databases=True)
     for name, start in (("DATABASE_URL", start_postgres), ("REDIS_URL", valkey.start)):
-        url = os.environ.get(f"TEST_{name}")
+        url = EXISTING[name]
         if not url:
             home, log = _base / name, _base / f"{name}.log"
             child, url = start(home, password="tests", log=log, durable=False)

@@ -135,7 +135,7 @@ class Stack:
 
 
 def wait_until(
-    condition: Callable[[], Any], seconds: float = 30, pause_seconds: float = 0.02
+    condition: Callable[[], Any], seconds: float = 60, pause_seconds: float = 0.02
 ) -> None:
     """Return once the condition is true. Fail after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -13,11 +13,9 @@ from backends.valkey import packed
 from tests.stack import wait_until
 from tests.valkey import client
 
-pytestmark = pytest.mark.usefixtures("alone")
-
 
 @pytest.fixture
-def tracking(alone: None) -> Iterator[Tracking]:
+def tracking() -> Iterator[Tracking]:
     connection = Tracking(Address.parse(settings.REDIS_URL), 5)
     yield connection
     connection.close()

@@ -19,8 +19,7 @@ from timelines.models import FanOut
 from tweets.models import Tweet
 from users.models import User
 
-# A test in another database may keep its transaction open for minutes.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def move_up() -> datetime:
 
 
 def wait_for_other_databases() -> None:
-    """Wait until no transaction is open that tests in other databases began before.
+    """Wait until no transaction is open that began before in another database.
 
     Transaction ids are those of the whole server, so such a transaction holds the front back.
     """
@@ -75,7 +74,7 @@ def wait_for_other_databases() -> None:
             cursor.execute(query, [moment])
             return not cursor.fetchall()
 
-    wait_until(are_over, 500)
+    wait_until(are_over)
 
 
 def post(author: User, worker: Worker) -> None:

@@ -90,7 +90,7 @@ def test_a_walk_returns_every_earlier_tweet_exactly_once(stack: Stack, ben: User
         return seen
 
     # A bound is a fraction of the id range, which extends slightly beyond the newest tweet.
-    @given(limit=st.integers(3, 200), max_id=st.none() | FRACTIONS, since_id=st.none() | FRACTIONS)
+    @given(limit=st.integers(9, 200), max_id=st.none() | FRACTIONS, since_id=st.none() | FRACTIONS)
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     def walks(limit: int, max_id: float | None, since_id: float | None) -> None:
         before = delivered(ben)

@@ -18,13 +18,12 @@ from timelines.lists import store
 from timelines.lists.store import list_key, state_key
 from timelines.lists.watch import Watch
 
-pytestmark = pytest.mark.usefixtures("alone")
 NEWEST = 20
 READERS = [1, 2, 3]
 
 
 @pytest.fixture
-def watch(alone: None) -> Watch:
+def watch() -> Watch:
     """A watch that has read three lists."""
     for reader_id in READERS:
         materialise(reader_id, 10)

@@ -1,5 +1,6 @@
 """Retries of a POST with an idempotency key."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -136,6 +137,7 @@ def post_until_answered(address: str, user: User) -> tuple[int, bytes]:
             with httpx.Client(base_url=address, timeout=10, trust_env=False) as client:
                 answer = client.post("/tweets", json=body, headers={"Idempotency-Key": KEY})
         except httpx.TransportError:
+            time.sleep(0.5)  # all of them at once would keep the server from starting
             continue
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             return answer.status_code, answer.content

@@ -154,9 +154,9 @@ def test_a_login_that_ends_after_its_window_adds_no_guess_to_the_next(
         client().flushdb()  # the windows end
         return account
 
-    monkeypatch.setattr(logins, "authenticate", slow)
-    assert login(api, "ben", "right").status_code == 200
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(logins, "authenticate", slow)
+        assert login(api, "ben", "right").status_code == 200
     answers = [login(api, f"user{n}", "wrong").status_code for n in range(5)]
     assert answers == [401] * 4 + [429]
 
@@ -168,9 +168,9 @@ def test_a_login_counts_for_nothing_if_the_database_fails(
     def fails(*args: Any, **credentials: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(logins, "authenticate", fails)
-    assert statuses(api, "ben", "right", *["192.0.2.1"] * 9) == [503] * 9
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(logins, "authenticate", fails)
+        assert statuses(api, "ben", "right", *["192.0.2.1"] * 9) == [503] * 9
     assert login(api, "ben", "right").status_code == 200
 
 
