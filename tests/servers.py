@@ -17,7 +17,6 @@ from twit.local import net, postgres, valkey
 from twit.local.process import Child
 
 EXISTING = {name: os.environ.get(f"TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}
-SHARES = 64  # of the ports: processes never take the same one
 
 _servers: list[Child] = []
 _base: Path | None = None
@@ -30,7 +29,8 @@ def pytest_load_initial_conftests() -> Generator[None]:
     number = 1 + int(worker.removeprefix("gw")) if worker else 0
     if number > 1 and any(EXISTING.values()):
         raise pytest.UsageError("TEST_DATABASE_URL and TEST_REDIS_URL are for one process: -n 1")
-    net.PORTS = net.PORTS[number % SHARES :: SHARES]
+    processes = 1 + int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    net.PORTS = net.PORTS[number::processes]  # two never take the same one
     _start()
     return (yield)
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import httpx
-
 from api import limits
 from tests.stack import Stack
 
@@ -47,18 +45,3 @@ class Site(Stack):
         """Return a new token for the user."""
         credentials = {"username": username, "password": f"password of {username}"}
         return str(self.client().post("/auth/login", json=credentials).json()["token"])
-
-    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
-        """Return a client that sends the token. It is closed when the site stops."""
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        certificates = False  # loading them takes 30 ms
-        return self.clients.enter_context(
-            httpx.Client(
-                base_url=self.address,
-                headers=headers,
-                timeout=30,
-                trust_env=False,
-                verify=certificates,
-            )
-        )

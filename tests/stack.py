@@ -46,9 +46,7 @@ class Stack:
         ]
         child = self._start("web", command, env)
         self.address = f"http://{LOOPBACK}:{port}"
-        client = self.clients.enter_context(
-            httpx.Client(base_url=self.address, timeout=30, trust_env=False)
-        )
+        client = self.client()
 
         def responds() -> bool:
             child.check_alive()
@@ -59,6 +57,21 @@ class Stack:
 
         wait_until(responds)
         return client
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """Return a client of the web server, which sends the token. It is closed by `stop`."""
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        certificates = False  # loading them takes 30 ms
+        return self.clients.enter_context(
+            httpx.Client(
+                base_url=self.address,
+                headers=headers,
+                timeout=30,
+                trust_env=False,
+                verify=certificates,
+            )
+        )
 
     def start_worker(
         self,

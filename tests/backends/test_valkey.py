@@ -206,7 +206,6 @@ def test_garbage_is_a_server_that_is_unavailable() -> None:
         thread.join()
 
 
-@pytest.mark.usefixtures("alone")  # the server loses all scripts
 def test_a_script_is_loaded_once_per_connection() -> None:
     script = Script("return ARGV[1] .. KEYS[1]")
     with server("REDIS_URL").connection() as connection:

@@ -215,7 +215,6 @@ def test_a_full_list_and_its_state_take_less_than_13_bytes_per_entry() -> None:
     assert upkeep.memory_bytes(100_000) / 800 < 13
 
 
-@pytest.mark.usefixtures("alone")  # the server loses all scripts
 def test_lost_scripts_are_loaded_again_after_one_error() -> None:
     materialise(READER)
     client().script_flush()
