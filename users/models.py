@@ -1,5 +1,6 @@
 """Users, and who follows whom."""
 
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import F, Q
@@ -14,6 +15,20 @@ class User(AbstractUser):
 
     # A trigger raises it whenever the user's follows change, and ignores other writes to it.
     follows_version = models.BigIntegerField(db_default=0, editable=False)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return whether it is the user's password. Renew its hash if that is outdated.
+
+        Django's own method would undo a change of the password that is committed meanwhile.
+        """
+
+        def renew(raw_password: str) -> None:
+            renewed = make_password(raw_password)
+            unchanged = User.objects.filter(pk=self.pk, password=self.password)
+            if unchanged.update(password=renewed):
+                self.password = renewed
+
+        return check_password(raw_password, self.password, renew)
 
 
 class Follow(models.Model):
