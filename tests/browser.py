@@ -11,6 +11,7 @@ from tests.stack import wait_until
 from twit.local.net import LOOPBACK, free_port
 from twit.local.process import Child
 
+DESKTOP = (1280, 800)
 IS_INSTALLED = bool(shutil.which("chromedriver"))
 # Root needs the first two. The next three keep Chromium from calling its maker. Without the last
 # one, a page that was left keeps its connections.
@@ -83,6 +84,14 @@ class Browser:
 
     def _command(self, name: str, **parameters: object) -> None:
         self._ask("/goog/cdp/execute", cmd=name, params=parameters)
+
+    def forget(self) -> None:
+        """Open a new window, with an empty console and without cookies."""
+        new = self._ask("/window/new", type="tab")
+        self._http.delete(f"{self._session}/window").raise_for_status()
+        self._ask("/window", handle=new["handle"])
+        self._command("Network.clearBrowserCookies")
+        self.console()
 
     def picture(self) -> bytes:
         """Return what is in sight, as PNG."""

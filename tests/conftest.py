@@ -10,6 +10,7 @@ import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -57,6 +58,18 @@ def _admitted(request: pytest.FixtureRequest, _fresh_valkey: None) -> None:
     ):
         request.getfixturevalue("db")
         admit()
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a password take a millisecond, unless the test asks for `costly_passwords`."""
+    if "costly_passwords" not in request.fixturenames:
+        monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 1024)
+
+
+@pytest.fixture
+def costly_passwords() -> None:
+    """Hash passwords as users' passwords are hashed."""
 
 
 @pytest.fixture
@@ -157,11 +170,24 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
         administrator.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
+def _stack(folder: Path) -> Stack:
+    server = os.environ["DATABASE_URL"].rpartition("/")[0]
+    database = connection.settings_dict["NAME"]
+    return Stack(folder, f"{server}/{database}", settings.REDIS_URL)
+
+
 @pytest.fixture
 def stack(transactional_db: None, tmp_path: Path) -> Iterator[Stack]:
     """Real processes that use this test's database."""
-    server = os.environ["DATABASE_URL"].rpartition("/")[0]
-    database = connection.settings_dict["NAME"]
-    running = Stack(tmp_path, f"{server}/{database}", settings.REDIS_URL)
+    running = _stack(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def web_stack(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An open web server that uses the tests' database, for all tests of a module."""
+    running = _stack(tmp_path_factory.mktemp("web"))
+    running.start_web()
     yield running
     running.stop()

@@ -5,10 +5,13 @@ from pathlib import Path
 from api import limits
 from tests.stack import Stack
 
-# Creates two users, sets every user's password, and prints an expired token of ben.
+# Prints an expired token of ben.
 PREPARE = """
 from datetime import timedelta
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+call_command("loaddata", "demo", verbosity=0)
 User.objects.create_user("staff", is_staff=True)
 User.objects.create_user("moderator").user_permissions.set(
     Permission.objects.filter(codename__in=[
@@ -32,8 +35,6 @@ class Site(Stack):
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         super().__init__(folder, database_url, redis_url)
         self.env |= UNLIMITED | {"TWIT_OPEN_API": "off"}
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("loaddata", "demo", "--verbosity", "0")
         self.expired_token = self.run(PREPARE)
         self.start_web()
 

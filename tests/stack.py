@@ -141,10 +141,10 @@ class Stack:
         child.process.wait()
 
     def stop(self) -> None:
-        """Stop all processes and close all clients."""
+        """Kill all processes and close all clients. Nothing waits for an orderly end."""
         self.clients.close()
-        for child in reversed(self.children.values()):
-            child.stop()
+        for name in [*self.children]:
+            self.kill(name)
 
 
 def wait_until(

@@ -17,7 +17,6 @@ from unittest.mock import patch
 import httpx
 import psycopg
 import pytest
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.models.functions import Now
@@ -46,28 +45,17 @@ HELD_SECONDS = float(os.environ.get("TWIT_HELD_SECONDS", "0.5"))
 LOOK_SECONDS = settled.REFRESH_SECONDS + 0.01
 
 
-@pytest.fixture(scope="module")
-def web_process(
-    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A web process that serves the database of these tests."""
-    server = os.environ["DATABASE_URL"].rpartition("/")[0]
-    address = f"{server}/{connection.settings_dict['NAME']}"
-    stack = Stack(tmp_path_factory.mktemp("web"), address, settings.REDIS_URL)
-    yield stack.start_web()
-    stack.stop()
-
-
 @pytest.fixture
-def web(db: None, web_process: httpx.Client) -> httpx.Client:
+def web(db: None, web_stack: Stack) -> httpx.Client:
     """The web process. It discards what it knows of ids when the sequence restarts.
 
     Otherwise it would wait for the tweets of former tests, and hide mistakes meanwhile.
     """
     with connection.cursor() as cursor:
         cursor.execute("ALTER SEQUENCE tweets_tweet_id_seq RESTART")
-    look(web_process)
-    return web_process
+    web = web_stack.client()
+    look(web)
+    return web
 
 
 @pytest.fixture

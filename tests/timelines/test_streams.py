@@ -3,7 +3,6 @@
 A real web process answers. Rounds run in this process, so that a test decides on their order.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,8 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
 from api.cursors import Cursor
@@ -40,21 +37,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SOON_SECONDS = 3.0  # a busy machine's idea of at once; what nothing tells of takes 5 at least
 
 
-@pytest.fixture(scope="module")
-def web_process(
-    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A web process that serves the database of these tests."""
-    server = os.environ["DATABASE_URL"].rpartition("/")[0]
-    address = f"{server}/{connection.settings_dict['NAME']}"
-    stack = Stack(tmp_path_factory.mktemp("web"), address, settings.REDIS_URL)
-    yield stack.start_web()
-    stack.stop()
-
-
 @pytest.fixture
-def web(db: None, web_process: httpx.Client) -> httpx.Client:
-    return web_process
+def web(db: None, web_stack: Stack) -> httpx.Client:
+    return web_stack.client()
 
 
 @pytest.fixture

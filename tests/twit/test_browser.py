@@ -1,7 +1,6 @@
 """The pages in a real browser, which obeys their Content-Security-Policy and tells where it is."""
 
 import threading
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,19 +32,11 @@ FOREIGN_PAGE = """
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    running = Browser(tmp_path)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def address(stack: Stack) -> str:
+def address(transactional_db: None, web_stack: Stack) -> str:
     """The address of an open server with the demo's data and a superuser."""
     call_command("loaddata", "demo", verbosity=0)
     User.objects.create_superuser("admin", password="a long one")
-    stack.start_web()
-    return stack.address
+    return web_stack.address
 
 
 def assert_follows_its_policy(browser: Browser) -> None:

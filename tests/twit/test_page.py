@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import httpx
 import pytest
 from django.core.management import call_command
 
-from tests.browser import IS_INSTALLED, Browser
+from tests.browser import DESKTOP, IS_INSTALLED, Browser
 from tests.factories import TweetFactory
 from tests.site import Site
 from tests.stack import CHECKOUT, Stack, wait_until
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.skipif(not IS_INSTALLED, reason="Debian's chromium-driv
 
 BEN, ALYSSA, LOUIS, EVA, CY = "12345"  # the demo's ids
 MESSAGES, ALERT, STATE = "#tweets .message", "#alert", "#state"
-DESKTOP, PHONE = (1280, 800), (360, 740)
+PHONE = (360, 740)
 PICTURES = [
     ("page.png", DESKTOP, False),
     ("page-dark.png", DESKTOP, True),
@@ -63,28 +62,11 @@ SENT = (
 )
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    running = Browser(tmp_path_factory.mktemp("browser"))
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def browser(window: Browser) -> Iterator[Browser]:
-    """The module's window, with an empty console. Ask for the server first: it stops last."""
-    window.size(*DESKTOP)
-    window.console()
-    yield window
-    window.run("sessionStorage.clear()")  # the site is the same in several tests
-    window.open("about:blank")  # otherwise the server would wait for the stream to end
-
-
-@pytest.fixture
-def server(stack: Stack) -> httpx.Client:
+def server(transactional_db: None, web_stack: Stack) -> httpx.Client:
     """An open server with the demo's data."""
     call_command("loaddata", "demo", verbosity=0)
-    return stack.start_web()
+    return web_stack.client()
 
 
 def read(browser: Browser, server: httpx.Client, name: str) -> None:
@@ -124,11 +106,11 @@ def test_tweets_come_and_go_without_a_reload(
     assert browser.text("#announcement") == "New tweet by eva: <b>two</b>"
     server.delete(f"/tweets/{ids[0]}")
     wait_until(lambda: browser.texts(MESSAGES) == ["<b>two</b>", *before])
-    assert_keeps_to_itself(browser, stack.address)
+    assert_keeps_to_itself(browser, str(server.base_url))
 
 
 def test_a_post_shows_how_many_followers_it_has_reached(
-    server: httpx.Client, browser: Browser, stack: Stack
+    server: httpx.Client, browser: Browser
 ) -> None:
     read(browser, server, "ben")
     browser.fill("#message", " hello ")
@@ -143,7 +125,7 @@ def test_a_post_shows_how_many_followers_it_has_reached(
     browser.click("#tweets button")
     wait_until(lambda: "hello" not in browser.texts(MESSAGES))
     assert browser.run("return document.activeElement.matches('#tweets > :first-child')")
-    assert_keeps_to_itself(browser, stack.address)
+    assert_keeps_to_itself(browser, str(server.base_url))
 
 
 def test_following_and_unfollowing_change_the_timeline(
@@ -165,7 +147,7 @@ def test_following_and_unfollowing_change_the_timeline(
 
 
 def test_a_reader_scrolls_to_the_end_while_new_tweets_wait(
-    server: httpx.Client, browser: Browser, stack: Stack
+    server: httpx.Client, browser: Browser
 ) -> None:
     TweetFactory.create_batch(50, author=User.objects.get(pk=ALYSSA))
     read(browser, server, "cy")
@@ -182,12 +164,12 @@ def test_a_reader_scrolls_to_the_end_while_new_tweets_wait(
     browser.click("#show-held")
     assert browser.texts(MESSAGES) == ["new", *shown]
     assert browser.run("return document.activeElement.textContent.includes('new')")
-    assert_keeps_to_itself(browser, stack.address)
+    assert_keeps_to_itself(browser, str(server.base_url))
 
 
-def test_it_reconnects_when_the_server_is_back(
-    server: httpx.Client, browser: Browser, stack: Stack
-) -> None:
+def test_it_reconnects_when_the_server_is_back(stack: Stack, browser: Browser) -> None:
+    call_command("loaddata", "demo", verbosity=0)
+    server = stack.start_web()
     read(browser, server, "ben")
     before = browser.texts(MESSAGES)
     post(server, ALYSSA, "before")
@@ -276,9 +258,9 @@ def test_the_stream_may_be_cut_anywhere(site: Site, browser: Browser) -> None:
 
 
 def test_the_page_is_accessible_in_light_and_dark(
-    server: httpx.Client, browser: Browser, stack: Stack, axe: str
+    server: httpx.Client, browser: Browser, tmp_path: Path, axe: str
 ) -> None:
-    pictures = Path(os.environ.get("TWIT_PICTURES", stack.folder))
+    pictures = Path(os.environ.get("TWIT_PICTURES", tmp_path))
 
     def violations() -> Any:
         found = browser.run(f"{axe}; return axe.run()")
@@ -302,7 +284,7 @@ def test_the_page_is_accessible_in_light_and_dark(
         browser.click("#leave")
         wait_until(lambda: browser.texts("#choices .name"))
         assert violations() == []
-    assert_keeps_to_itself(browser, stack.address)
+    assert_keeps_to_itself(browser, str(server.base_url))
 
 
 @pytest.fixture(scope="module")

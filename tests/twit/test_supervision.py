@@ -16,7 +16,7 @@ from twit.local.net import free_port
 from twit.local.process import Child
 from twit.local.signals import STOP_SIGNALS, end_at_once
 
-MOMENTS = int(os.environ.get("TWIT_MOMENTS", "4"))
+MOMENTS = int(os.environ.get("TWIT_MOMENTS", "2"))
 
 
 def make_up(checkout: Path) -> str:
