@@ -26,13 +26,16 @@ define check_rest_of_venv
   exit 1; fi
 endef
 
-.PHONY: up test faults bench check format proto schema constraints clean
+.PHONY: up test slow faults bench check format proto schema constraints clean
 
 up: .venv/local.stamp  ## run all parts on this machine until Ctrl-C
 	@exec $(HOLD_SIGINT) $(BIN)/python -m twit.local
 
-test: .venv/dev.stamp  ## run all tests except the faults
-	@exec $(BIN)/python -m pytest -n auto --maxschedchunk 4 --ignore tests/faults
+test: .venv/dev.stamp  ## run all tests except the slow ones and the faults
+	@exec $(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' --ignore tests/faults
+
+slow: .venv/dev.stamp  ## run the slow tests: models, random histories, the schema, `make up`, benchmarks
+	@exec $(BIN)/python -m pytest -n auto --dist worksteal -m slow --ignore tests/faults
 
 faults: .venv/dev.stamp  ## kill, freeze and fill real processes, and print what each fault costs (70 minutes)
 	@TWIT_STORMS=$${TWIT_STORMS:-10} exec $(BIN)/python -m pytest tests/faults

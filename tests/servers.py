@@ -31,14 +31,16 @@ def pytest_load_initial_conftests() -> Generator[None]:
         raise pytest.UsageError("TEST_DATABASE_URL and TEST_REDIS_URL are for one process: -n 1")
     processes = 1 + int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     net.PORTS = net.PORTS[number::processes]  # two never take the same one
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start hundreds of processes
     _start()
     return (yield)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers for `-n auto`."""
-    return 1 if any(EXISTING.values()) else os.cpu_count() or 1
+    """Return the number of workers for `-n auto`: more than cores, because tests also wait."""
+    cores = os.cpu_count() or 1
+    return 1 if any(EXISTING.values()) else (3 * cores + 1) // 2
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,6 +8,7 @@ import pytest
 from tests.stack import CHECKOUT
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # on a busy machine
 def test_every_benchmark_runs_at_a_small_scale() -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick"]

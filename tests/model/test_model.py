@@ -10,7 +10,7 @@ from tests.model.engine import Model, explore
 from tests.model.guards import Guard
 from tests.model.lists import Lists
 
-pytestmark = pytest.mark.timeout(600)  # on a busy machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # on a busy machine
 
 MOST_STATES = 100_000  # an exploration that reaches them is cut short
 NECESSARY = [(model, guard) for model in MODELS for guard in model.necessary]

@@ -189,6 +189,7 @@ def test_every_command_has_a_detailed_help_text(
     assert len(capsys.readouterr().out) > 400
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is missing")
 def test_verify_finds_no_difference_on_the_real_graph_after_2000_tweets() -> None:
     run("import_follows", str(GRAPH))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+import pytest
+
 from tests.faults.polling import PollingClients
 from tests.stack import Stack, wait_until
 from tests.timelines.machine import small_ranges
@@ -37,6 +39,7 @@ def delivering() -> Iterator[None]:
                 sweeper.stop()
 
 
+@pytest.mark.slow
 def test_without_faults_clients_see_every_tweet_and_hardly_any_twice(stack: Stack) -> None:
     ids = range(1, USERS + 1)
     User.objects.bulk_create(User(pk=pk, username=f"user{pk}") for pk in ids)

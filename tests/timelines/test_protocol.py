@@ -123,6 +123,7 @@ def pair(transactional_db: None, tmp_path: Path) -> Iterator[Pair]:
     servers.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # on a busy machine
 @pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
 def test_no_history_of_two_servers_loses_a_tweet(pair: Pair, cap: int, spacing: int) -> None:

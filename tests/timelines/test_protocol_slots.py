@@ -105,6 +105,7 @@ def shards(transactional_db: None, tmp_path: Path) -> Iterator[Shards]:
     servers.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # on a busy machine
 @pytest.mark.parametrize(("cap", "spacing"), [(7, 1), (14, 2)])
 def test_no_history_of_a_cluster_loses_a_tweet(shards: Shards, cap: int, spacing: int) -> None:

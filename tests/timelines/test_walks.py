@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def posting(address: str, authors: list[User]) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_walk_returns_every_earlier_tweet_exactly_once(stack: Stack, ben: User) -> None:
     authors = UserFactory.create_batch(4)
     for author in authors[:3]:  # nobody follows the fourth

@@ -19,6 +19,7 @@ from tests.stack import CHECKOUT, Stack
 from twit.local import account, postgres, process
 from twit.local.net import LOOPBACK, free_port
 
+pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="Postgres runs under another account only when root starts it"
 )

@@ -15,6 +15,8 @@ import pytest
 from tests.site import UNLIMITED, Site
 from tests.stack import CHECKOUT, Stack
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS = {"username": "louis", "password": "password of louis"}
 
 

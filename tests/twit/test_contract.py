@@ -12,6 +12,8 @@ from tests.site import Site
 from tests.stack import CHECKOUT, Stack
 from users.models import User
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "a-long-secret-7"
 STREAM = "streamHomeTimeline"  # responses without an end: tests/timelines/test_streams.py
 

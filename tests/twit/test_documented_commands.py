@@ -187,6 +187,7 @@ def run(operator: Stack, start: str, stdin: str = "") -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_a_backup_brings_back_a_tweet_that_was_deleted_since(operator: Stack) -> None:
     """The documented commands run as they are, in containers that are none."""
     operator.manage("migrate", "--verbosity", "0")

@@ -149,6 +149,7 @@ def test_the_curl_commands_in_the_readme_work(stack: Stack) -> None:
     assert statuses == {"200": 4, "201": 2, "204": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not GRAPH.exists(), reason=f"the follow graph {GRAPH.name} is missing")
 def test_a_tweet_reaches_every_follower_in_the_real_graph(stack: Stack) -> None:

@@ -51,6 +51,7 @@ def output_of(checkout: Path, signals: list[tuple[float, signal.Signals]]) -> st
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + 60 * MOMENTS)
 def test_a_stop_signal_at_any_moment_leaves_no_traceback_and_no_process(checkout: Path) -> None:
     seed = random.randrange(2**32)
@@ -68,6 +69,7 @@ def test_a_stop_signal_at_any_moment_leaves_no_traceback_and_no_process(checkout
         assert not (checkout / ".twit/secrets/env").exists(), story
 
 
+@pytest.mark.slow
 def test_it_goes_on_without_a_word_when_nobody_reads_its_output(checkout: Path) -> None:
     with (checkout / "errors").open("w") as errors:
         started = subprocess.Popen(

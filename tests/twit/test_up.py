@@ -23,6 +23,7 @@ from twit.local import files, postgres, valkey
 from twit.local.net import free_port
 
 
+@pytest.mark.slow
 def test_it_starts_shows_a_delivery_stops_and_restarts(checkout: Path) -> None:
     port = str(free_port())
     process, printed = up(checkout, TWIT_PORT=port)
@@ -71,6 +72,7 @@ def assert_silent(checkout: Path, seconds: float) -> None:
     wait_until(is_silent)  # once the wake-up of the demo tweet is over
 
 
+@pytest.mark.slow
 def test_a_database_that_it_did_not_fill_gets_no_tweet_and_keeps_its_admin(
     checkout: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_long_log_begins_again_and_goes_on(
         assert (tmp_path / "web.log.1").read_text() == "x" * 60 + "\n" + "y" * 60 + "\n"
 
 
+@pytest.mark.slow
 def test_three_valkeys_form_a_cluster(checkout: Path) -> None:
     process, printed = up(checkout, TWIT_PORT=str(free_port()), TWIT_VALKEYS="3")
     assert READY in printed, printed
@@ -189,6 +192,7 @@ def test_as_root_postgres_starts_inside_a_private_folder(tmp_path: Path) -> None
     wait_until(lambda: not processes_in(home.resolve()))
 
 
+@pytest.mark.slow
 def test_the_token_commands_in_the_api_docs_work(checkout: Path) -> None:
     docs = (CHECKOUT / "docs/api.md").read_text()
     pasted = next(b for b in re.findall(r"```sh\n(.*?)```", docs, re.DOTALL) if "TOKEN=" in b)
