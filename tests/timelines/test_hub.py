@@ -179,6 +179,7 @@ def failing(times: int, error: Exception, function: Callable[..., Any]) -> Mock:
 # Failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["hydrate_all", "low_water", "uncertified", "revoked", "home_page"]
 )

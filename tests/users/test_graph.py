@@ -133,6 +133,7 @@ def test_a_taken_username_is_reported_and_nothing_is_stored(tmp_path: Path) -> N
     assert not Follow.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_follow_waits_only_briefly_while_100_000_edges_are_loaded() -> None:
     users = 100_000
