@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import model_ngettext
 from django.core.paginator import Page, Paginator
 from django.db.models import CASCADE, Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from backends.postgres import binary_cursor
 
@@ -102,6 +102,19 @@ class LongList(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return none for a new row: the database sets them."""
         return super().get_readonly_fields(request, obj) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store what the form has changed. What else has happened to the row meanwhile stays.
+
+        Django would write all columns, and insert a row again that has just been deleted: a 404.
+        """
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        fields = [field for field in self.opts.concrete_fields if field.name in form.changed_data]
+        changed = {field.attname: getattr(obj, field.attname) for field in fields}
+        if changed and not self.model.objects.filter(pk=obj.pk).update(**changed):
+            raise Http404
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -26,7 +26,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def browser(window: Browser) -> Iterator[Browser]:
     """The window, which remembers nothing. Ask for the server first: it stops last."""
-    window.size(*DESKTOP)
     window.forget()
+    window.size(*DESKTOP)
     yield window
     window.open("about:blank")  # ends the page's stream

@@ -1,7 +1,7 @@
 """The admin with 100,000 users, follows and tweets."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 
+from api.admin import LongList
 from tests.factories import FollowFactory, TweetFactory, UserFactory
+from tests.psql import psql
 from tweets.models import Tweet
 from users import graph
 from users.admin import counted
@@ -177,6 +179,42 @@ def test_a_form_for_a_new_row_shows_no_default_of_the_database(
     page = admin_client.get(f"/admin/{path}").content.decode()
     assert "DatabaseDefault" not in page
     assert "Created at" not in page
+
+
+@pytest.fixture
+def before_saving(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """before_saving(statement) runs it when the admin has read a row and is about to save it."""
+
+    def arrange(statement: str) -> None:
+        save = LongList.save_model
+
+        def later(*args: Any) -> None:
+            psql(statement)
+            save(*args)
+
+        monkeypatch.setattr(LongList, "save_model", later)
+
+    return arrange
+
+
+def test_saving_a_user_undoes_no_change_that_was_made_meanwhile(
+    before_saving: Callable[[str], None], admin_client: Client, ben: User
+) -> None:
+    before_saving(f"UPDATE users_user SET password = 'new', is_staff = true WHERE id = {ben.pk}")
+    body = {"username": "benjamin", "is_active": "on"}
+    assert admin_client.post(f"/admin/users/user/{ben.pk}/change/", body).status_code == 302
+    ben.refresh_from_db()
+    assert (ben.username, ben.password, ben.is_staff) == ("benjamin", "new", True)
+
+
+def test_saving_a_tweet_does_not_bring_it_back(
+    before_saving: Callable[[str], None], admin_client: Client, ben: User
+) -> None:
+    tweet = TweetFactory.create(author=ben)
+    before_saving(f"DELETE FROM tweets_tweet WHERE id = {tweet.pk}")
+    body = {"author": ben.pk, "message": "changed"}
+    assert admin_client.post(f"/admin/tweets/tweet/{tweet.pk}/change/", body).status_code == 404
+    assert not Tweet.objects.exists()
 
 
 def test_deleting_a_user_counts_what_goes_with_it(admin_client: Client, ben: User) -> None:
