@@ -207,14 +207,34 @@ def test_saving_a_user_undoes_no_change_that_was_made_meanwhile(
     assert (ben.username, ben.password, ben.is_staff) == ("benjamin", "new", True)
 
 
-def test_saving_a_tweet_does_not_bring_it_back(
+def test_saving_a_tweet_that_was_deleted_meanwhile_does_not_bring_it_back(
     before_saving: Callable[[str], None], admin_client: Client, ben: User
 ) -> None:
     tweet = TweetFactory.create(author=ben)
-    before_saving(f"DELETE FROM tweets_tweet WHERE id = {tweet.pk}")
+    before_saving("DELETE FROM tweets_tweet")
     body = {"author": ben.pk, "message": "changed"}
     assert admin_client.post(f"/admin/tweets/tweet/{tweet.pk}/change/", body).status_code == 404
     assert not Tweet.objects.exists()
+
+
+def test_saving_a_token_that_was_revoked_meanwhile_does_not_bring_it_back(
+    before_saving: Callable[[str], None], admin_client: Client, ben: User
+) -> None:
+    token, _ = AuthToken.objects.create(ben)
+    before_saving("DELETE FROM knox_authtoken")
+    body = {"expiry_0": "2099-01-01", "expiry_1": "00:00"}
+    address = f"/admin/knox/authtoken/{token.pk}/change/"
+    assert admin_client.post(address, body).status_code == 404
+    assert not AuthToken.objects.exists()
+
+
+def test_a_tokens_expiry_can_be_changed(admin_client: Client, ben: User) -> None:
+    token, _ = AuthToken.objects.create(ben)
+    body = {"expiry_0": "2099-01-01", "expiry_1": "00:00"}
+    admin_client.post(f"/admin/knox/authtoken/{token.pk}/change/", body)
+    expiry = AuthToken.objects.get().expiry
+    assert expiry
+    assert expiry.year == 2099
 
 
 def test_deleting_a_user_counts_what_goes_with_it(admin_client: Client, ben: User) -> None:
