@@ -24,6 +24,7 @@ from api.access import log
 from api.admin import MOST_COUNTED, LongList, Rows
 from api.fields import parse_id
 from users.models import Follow, User
+from users.password_forms import PasswordForm
 from users.sampling import most_followed
 
 # An index-only scan for each user of the page.
@@ -92,6 +93,7 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]  # not gen
     )
     tweets = column("tweets", "tweets_tweet", "author", lambda _: "their tweets")
     tokens = column("tokens", "knox_authtoken", "user", lambda _: "their tokens")
+    change_password_form = PasswordForm
     list_display = ("username", "id", "followers", "following", "is_staff", "date_joined")
     list_filter = (MostFollowed, "is_staff", "is_active")
     sortable_by = ("username", "id")
@@ -108,11 +110,9 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]  # not gen
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        counts = {
-            "follower_count": count_of("followed_id"),
-            "follow_count": count_of("follower_id"),
-        }
-        return User.objects.order_by(*self.ordering).annotate(**counts)
+        return User.objects.order_by(*self.ordering).annotate(
+            follower_count=count_of("followed_id"), follow_count=count_of("follower_id")
+        )
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the order of the list. Only MostFollowed adds an estimate."""

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db
 
 MANY = 100_000
 SOME, SOME_COUNTED = 10_000, 1_000
+LONG = "a-long-secret-7"
 
 
 def load(users: int) -> None:
@@ -226,6 +227,29 @@ def test_saving_a_token_that_was_revoked_meanwhile_does_not_bring_it_back(
     address = f"/admin/knox/authtoken/{token.pk}/change/"
     assert admin_client.post(address, body).status_code == 404
     assert not AuthToken.objects.exists()
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_setting_a_password_undoes_nothing_that_happens_meanwhile(
+    admin_client: Client, ben: User, monkeypatch: pytest.MonkeyPatch, *, is_deleted: bool
+) -> None:
+    row = User.objects.filter(pk=ben.pk)
+    set_password = User.set_password
+
+    def slowly(user: User, password: str) -> None:
+        assert row.delete() if is_deleted else row.update(is_active=False)
+        set_password(user, password)
+
+    monkeypatch.setattr(User, "set_password", slowly)
+    body = {"password1": LONG, "password2": LONG, "usable_password": "true"}
+    answer = admin_client.post(f"/admin/users/user/{ben.pk}/password/", body)
+    assert answer.status_code == (404 if is_deleted else 302)
+    left = row.first()
+    if is_deleted:
+        assert left is None
+    else:
+        assert left
+        assert (left.is_active, left.check_password(LONG)) == (False, True)
 
 
 def test_a_tokens_expiry_can_be_changed(admin_client: Client, ben: User) -> None:
