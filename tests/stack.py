@@ -28,6 +28,7 @@ class Stack:
         self.clients = ExitStack()
         self.database_url = database_url
         self.env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self.env["TMPDIR"] = str(folder)  # where killed processes leave their files
 
     def start_web(
         self,
