@@ -1,7 +1,7 @@
 """What the lists of the admin share. They stay fast with millions of rows."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -69,6 +69,17 @@ def _estimated_count(rows: Rows) -> int:
     return int(estimate)
 
 
+def store(row: Any, fields: Collection[str]) -> None:
+    """Store these fields of a row. Raises Http404 if the row has been deleted.
+
+    `save()` would also undo what others have done since the row was read: it would write all of its
+    columns, and insert a row again that has been deleted.
+    """
+    values = {name: getattr(row, name) for name in fields}
+    if values and not type(row).objects.filter(pk=row.pk).update(**values):
+        raise Http404
+
+
 class LongList(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """A table that may be long: only what an index answers is sorted, counted or searched."""
 
@@ -104,17 +115,11 @@ class LongList(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
         return super().get_readonly_fields(request, obj) if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Store what the form has changed. What else has happened to the row meanwhile stays.
-
-        Django would write all columns, and insert a row again that has just been deleted: a 404.
-        """
+        """Store a new row, or what the form has changed in a row."""
         if not change:
             super().save_model(request, obj, form, change)
             return
-        fields = [field for field in self.opts.concrete_fields if field.name in form.changed_data]
-        changed = {field.attname: getattr(obj, field.attname) for field in fields}
-        if changed and not self.model.objects.filter(pk=obj.pk).update(**changed):
-            raise Http404
+        store(obj, {field.name for field in self.opts.concrete_fields} & {*form.changed_data})
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

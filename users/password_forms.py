@@ -3,20 +3,15 @@
 from typing import Any
 
 from django.contrib.auth.forms import AdminPasswordChangeForm
-from django.http import Http404
 
-from users.models import User
+from api.admin import store
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic at run time
-    """Stores nothing but the password. What else happens to the user meanwhile stays.
-
-    Django would write all columns, and insert a user again who has just been deleted.
-    """
+    """Stores nothing but the password."""
 
     def save(self, commit: bool = True) -> Any:
-        """Return the user. Raises Http404 for a deleted one."""
+        """Return the user. Raises Http404 if the user has been deleted."""
         user = super().save(commit=False)
-        if not User.objects.filter(pk=user.pk).update(password=user.password):
-            raise Http404
+        store(user, ["password"])
         return user
