@@ -25,7 +25,7 @@ def revoke(ben: User) -> None:
 
 
 def expire(ben: User) -> None:
-    AuthToken.objects.update(expiry=Now() - timedelta(seconds=1))
+    AuthToken.objects.update(expiry=Now() - timedelta(hours=1))
 
 
 def deactivate(ben: User) -> None:
